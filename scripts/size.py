@@ -1,0 +1,80 @@
+"""Counts the code of `src/cornu`, package by package, and fails when a budget is exceeded.
+
+Code lines are lines with code on them: no blanks, no comments, no docstrings. Also refuses star imports.
+Run: `python scripts/size.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import sys
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "cornu"
+TOTAL = 25_000  # for the whole public API of Keras
+FILE = 900  # a longer file holds more than one idea
+NOT_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+    tokenize.ENDMARKER,
+}
+
+
+def code_lines(text: str) -> int:
+    """Number of lines with code on them."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in NOT_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str:
+                lines.difference_update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    return len(lines)
+
+
+def star_imports(text: str) -> list[int]:
+    """Line numbers of `from … import *`."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+    ]
+
+
+def main(source: Path = SOURCE) -> int:
+    """Print the table; 1 if a budget is exceeded or a star import is found, else 0."""
+    packages: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    problems: list[str] = []
+    for file in sorted(source.rglob("*.py")):
+        text = file.read_text("utf-8")
+        parts = file.relative_to(source).parts
+        package = parts[0] if len(parts) > 1 else "(root)"
+        lines = code_lines(text)
+        packages[package] += lines
+        files[package] += 1
+        if lines > FILE:
+            problems.append(f"{file.relative_to(source)} has {lines} code lines; a file may have {FILE}.")
+        problems += [f"{file.relative_to(source)}:{line}: star import." for line in star_imports(text)]
+    total = packages.total()
+    if total > TOTAL:
+        problems.append(f"{total} code lines; the budget is {TOTAL}.")
+    for package, lines in packages.most_common():
+        print(f"{package:16}{files[package]:5} files{lines:8} lines")
+    print(f"{'total':16}{files.total():5} files{total:8} lines of {TOTAL}")
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,316 @@
+"""What a backend must provide: about 140 primitives, all others are composed of them in `ops/`.
+
+A backend is one object with these attributes. Primitives take and return the framework's own arrays; arguments are
+already promoted and validated, axes are ints or tuples of ints, images are channels-last, paddings are explicit
+pairs. Names and meanings are NumPy's where NumPy has them (https://numpy.org/doc/stable/reference/).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from cornu.base import tree
+from cornu.base.errors import BackendError
+from cornu.base.spec import Spec, merge_sizes
+
+Array = Any
+Axis = int | tuple[int, ...] | None
+Unary = Callable[[Array], Array]
+Binary = Callable[[Array, Array], Array]
+Reduction = Callable[..., Array]  # (x, axis=None, keepdims=False)
+Pairs = Sequence[tuple[int, int]]
+
+
+class Backend(ABC):
+    """The primitives of one array framework."""
+
+    name: str
+    array_types: tuple[type, ...]
+    """Types that pass for this backend's arrays, tracers included."""
+    native: Mapping[str, Callable[..., Any]] = {}
+    """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark."""
+    probe_sizes: tuple[int, int]
+    """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
+
+    # element-wise, one argument
+    abs: Unary
+    arccos: Unary
+    arccosh: Unary
+    arcsin: Unary
+    arcsinh: Unary
+    arctan: Unary
+    arctanh: Unary
+    ceil: Unary
+    conj: Unary
+    cos: Unary
+    cosh: Unary
+    erf: Unary
+    erfinv: Unary
+    exp: Unary
+    expm1: Unary
+    floor: Unary
+    imag: Unary
+    isfinite: Unary
+    isinf: Unary
+    isnan: Unary
+    lgamma: Unary
+    log: Unary
+    log1p: Unary
+    logical_not: Unary
+    negative: Unary
+    real: Unary
+    rint: Unary
+    rsqrt: Unary
+    sigmoid: Unary
+    sign: Unary
+    sin: Unary
+    sinh: Unary
+    sqrt: Unary
+    stop_gradient: Unary
+    tan: Unary
+    tanh: Unary
+    bitwise_not: Unary
+
+    # element-wise, two arguments of one dtype
+    add: Binary
+    arctan2: Binary
+    bitwise_and: Binary
+    bitwise_or: Binary
+    bitwise_xor: Binary
+    divide: Binary
+    equal: Binary
+    floor_divide: Binary
+    greater: Binary
+    greater_equal: Binary
+    left_shift: Binary
+    less: Binary
+    less_equal: Binary
+    logical_and: Binary
+    logical_or: Binary
+    logical_xor: Binary
+    maximum: Binary
+    minimum: Binary
+    mod: Binary
+    multiply: Binary
+    not_equal: Binary
+    power: Binary
+    right_shift: Binary
+    subtract: Binary
+
+    # reductions and scans along axes
+    all: Reduction
+    any: Reduction
+    max: Reduction
+    min: Reduction
+    prod: Reduction
+    sum: Reduction
+    argmax: Callable[..., Array]  # (x, axis=None, keepdims=False) -> int32
+    argmin: Callable[..., Array]
+    argsort: Callable[..., Array]  # (x, axis=-1) -> int32, stable
+    cumprod: Callable[..., Array]  # (x, axis)
+    cumsum: Callable[..., Array]
+    sort: Callable[..., Array]  # (x, axis=-1)
+
+    # shape and selection
+    broadcast_to: Callable[..., Array]  # (x, shape)
+    concatenate: Callable[..., Array]  # (xs, axis)
+    expand_dims: Callable[..., Array]  # (x, axis)
+    flip: Callable[..., Array]  # (x, axis)
+    pad: Callable[..., Array]  # (x, pairs, mode="constant", constant_values=0)
+    repeat: Callable[..., Array]  # (x, repeats, axis)
+    reshape: Callable[..., Array]  # (x, shape)
+    squeeze: Callable[..., Array]  # (x, axis)
+    stack: Callable[..., Array]  # (xs, axis)
+    take_along_axis: Callable[..., Array]  # (x, indices, axis)
+    tile: Callable[..., Array]  # (x, repeats)
+    transpose: Callable[..., Array]  # (x, axes)
+    where: Callable[..., Array]  # (condition, a, b)
+
+    # products
+    einsum: Callable[..., Array]  # (subscripts, *operands)
+    matmul: Binary
+    tensordot: Callable[..., Array]  # (a, b, axes)
+
+    # creation
+    @abstractmethod
+    def arange(self, start: float, stop: float, step: float, dtype: str) -> Array:
+        """Evenly spaced values."""
+
+    @abstractmethod
+    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+        """A constant array."""
+
+    def zeros(self, shape: Sequence[int], dtype: str) -> Array:
+        """An array of zeros."""
+        return self.full(shape, 0, dtype)
+
+    # arrays in and out
+    @abstractmethod
+    def convert(self, x: Any, dtype: str | None = None) -> Array:
+        """`x` (array, NumPy array, nest of numbers) as this backend's array.
+
+        Raises BackendMismatchError for another framework's array.
+        """
+
+    @abstractmethod
+    def cast(self, x: Array, dtype: str) -> Array:
+        """`x` in another dtype; `x` itself where it has it already."""
+
+    @abstractmethod
+    def to_numpy(self, x: Array) -> Any:
+        """A NumPy array of the same values; may share memory."""
+
+    def to_numpy_tree(self, x: Any) -> Any:
+        """`to_numpy` of a list of arrays, fetched together."""
+        return [self.to_numpy(leaf) for leaf in x]
+
+    @abstractmethod
+    def copy(self, x: Array) -> Array:
+        """An array of the same values in memory of its own."""
+
+    @abstractmethod
+    def transfer(self, arrays: list[Any]) -> list[Array]:
+        """NumPy arrays on the device, all in one go."""
+
+    def canonical_dtype(self, dtype: str) -> str:
+        """The dtype that stands in for `dtype` here (JAX keeps 32 bits unless told otherwise)."""
+        return dtype
+
+    def untraced(self) -> AbstractContextManager[Any]:
+        """A context in which calls compute at once, although a trace is going on."""
+        return nullcontext()
+
+    def wait(self, x: Any) -> None:
+        """Return when the arrays in the nest `x` are computed."""
+
+    # indexed access
+    @abstractmethod
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        """Slices of `x` at the integer `indices` along `axis`; out-of-range indices are clipped where they cannot raise."""
+
+    @abstractmethod
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+        """A block of fixed `sizes` whose start may be computed."""
+
+    @abstractmethod
+    def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
+        """`x` with a block replaced."""
+
+    @abstractmethod
+    def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
+        """`x` with `x[tuple(indices[..., i])]` set to, or increased by, `updates`; mode `"set"`, `"add"`, `"max"`."""
+
+    # neural networks, channels last
+    @abstractmethod
+    def conv(
+        self,
+        x: Array,  # (batch, *spatial, in)
+        kernel: Array,  # (*window, in // groups, out)
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:  # (batch, *spatial, out)
+        """Cross-correlation."""
+
+    @abstractmethod
+    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+        """Moving maximum (`mode="max"`) or sum (`"sum"`) of (batch, *spatial, channels); padding is neutral."""
+
+    # control flow
+    @abstractmethod
+    def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        """One of two functions of the operands."""
+
+    @abstractmethod
+    def while_loop(self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
+        """`body` applied to `state` while `cond` holds."""
+
+    @abstractmethod
+    def scan(
+        self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
+    ) -> tuple[Any, Any]:
+        """`carry, y = fn(carry, x)` over the leading axis of `xs`: the last carry and the stacked ys."""
+
+    # randomness: `key` is an array of two uint32
+    @abstractmethod
+    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        """Floats in [0, 1)."""
+
+    @abstractmethod
+    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        """Standard normal numbers."""
+
+    @abstractmethod
+    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        """Standard normal numbers within [-2, 2]."""
+
+    @abstractmethod
+    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+        """Integers in [low, high)."""
+
+    @abstractmethod
+    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+        """Gamma-distributed numbers of unit scale."""
+
+    @abstractmethod
+    def random_permutation(self, key: Array, size: int) -> Array:
+        """The ints below `size`, shuffled."""
+
+    # the engine
+    @abstractmethod
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        """`((loss, aux), gradients)` of `fn(values) -> (loss, aux)` at `values`."""
+
+    @abstractmethod
+    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+        """`fn` compiled; with `donate` the buffers of its first argument may be reused for its results."""
+
+    @abstractmethod
+    def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+        """`state = body(i, state)` for i below `steps`, which may be computed: one dispatch for many steps."""
+
+    @abstractmethod
+    def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
+        """The nest of Specs that `fn(arrays)` returns for arrays of these fully known specs."""
+
+    def is_tracing(self, x: Any) -> bool:
+        """Whether `x` is a placeholder of a trace rather than a value."""
+        return False
+
+    def infer(self, fn: Callable[[list[Array]], Any], specs: list[Spec]) -> Any:
+        """The nest of Specs that `fn(arrays)` returns; sizes that depend on an unknown one come out as None.
+
+        `fn` is evaluated with one or two sizes in place of the unknown ones: a size of the result that changes with
+        them is unknown. One is enough while only the leading (batch) size is unknown and no size of the result looks
+        computed from it.
+        """
+        if all(None not in spec.shape for spec in specs):
+            return self.abstract_eval(fn, specs)
+        low, high = self.probe_sizes
+        first = self.abstract_eval(fn, [_filled(spec, low) for spec in specs])
+        only_batch = all(None not in spec.shape[1:] for spec in specs)
+        if only_batch and all(size < low // 16 or size == low for size in _sizes(first)):
+            return _map_specs(lambda a: Spec(tuple(None if s == low else s for s in a.shape), a.dtype), first)
+        second = self.abstract_eval(fn, [_filled(spec, high) for spec in specs])
+        return _map_specs(lambda a, b: Spec(merge_sizes(a.shape, b.shape), a.dtype), first, second)
+
+    def unsupported(self, what: str) -> BackendError:
+        """The error for something this backend does not do."""
+        return BackendError(f"The backend {self.name!r} cannot {what}.")
+
+
+def _filled(spec: Spec, size: int) -> Spec:
+    return Spec(tuple(size if s is None else s for s in spec.shape), spec.dtype)
+
+
+def _map_specs(fn: Callable[..., Any], *trees: Any) -> Any:
+    return tree.map_structure(lambda *leaves: fn(*leaves) if isinstance(leaves[0], Spec) else leaves[0], *trees)
+
+
+def _sizes(specs: Any) -> list[int]:
+    return [size for spec in tree.flatten(specs) if isinstance(spec, Spec) for size in spec.shape if size is not None]

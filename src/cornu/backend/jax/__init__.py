@@ -1,0 +1,181 @@
+"""JAX: the default engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy import special
+
+from cornu.backend.contract import Array, Pairs
+from cornu.backend.jax.kernels import conv_on_cpu
+from cornu.backend.shared import NamespaceBackend
+from cornu.base import config, tree
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.spec import Spec
+
+_NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
+
+
+class JaxBackend(NamespaceBackend):
+    """The contract on `jax.Array`."""
+
+    name = "jax"
+    array_types = (jax.Array,)
+    probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
+
+    def __init__(self) -> None:
+        super().__init__(jnp)
+        self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
+        self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
+
+    def canonical_dtype(self, dtype: str) -> str:
+        if dtype in _NARROW and not jax.config.jax_enable_x64:
+            if config.floatx() != "float64":
+                return _NARROW[dtype]
+            jax.config.update("jax_enable_x64", True)
+        return dtype
+
+    def convert(self, x: Any, dtype: str | None = None) -> Array:
+        if isinstance(x, jax.Array):
+            return x if dtype is None else self.cast(x, dtype)
+        self.check_foreign(x)
+        if dtype is None:
+            dtype = standardize_dtype(np.asarray(x).dtype if not isinstance(x, float | int) else type(x))
+        return jnp.asarray(x, self.canonical_dtype(dtype))
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        dtype = self.canonical_dtype(dtype)
+        return x if x.dtype == dtype else x.astype(dtype)
+
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x)
+
+    def to_numpy_tree(self, x: Any) -> Any:
+        return jax.device_get(x)
+
+    def copy(self, x: Array) -> Array:
+        return jnp.array(x, copy=True)
+
+    def transfer(self, arrays: list[Any]) -> list[Array]:
+        return jax.device_put([np.asarray(a, self.canonical_dtype(standardize_dtype(a.dtype))) for a in arrays])
+
+    def untraced(self) -> AbstractContextManager[Any]:
+        return jax.ensure_compile_time_eval()
+
+    def wait(self, x: Any) -> None:
+        jax.block_until_ready(x)
+
+    def is_tracing(self, x: Any) -> bool:
+        return isinstance(x, jax.core.Tracer)
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        return jnp.take(x, indices, axis, mode="clip")
+
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+        return lax.dynamic_slice(x, starts, sizes)
+
+    def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
+        return lax.dynamic_update_slice(x, update, starts)
+
+    def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
+        at = x.at[tuple(jnp.moveaxis(indices, -1, 0))]
+        return getattr(at, mode)(updates)
+
+    def conv(
+        self,
+        x: Array,
+        kernel: Array,
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:
+        if jax.default_backend() == "cpu":
+            return conv_on_cpu(self, x, kernel, strides, padding, dilation, input_dilation, groups)
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            strides,
+            padding,
+            lhs_dilation=input_dilation,
+            rhs_dilation=dilation,
+            dimension_numbers=lax.ConvDimensionNumbers(*_layouts(kernel.ndim - 2)),
+            feature_group_count=groups,
+        )
+
+    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+        # Few shifted images fuse into one loop; XLA:CPU's reduce_window is slower, and much slower backwards.
+        if jax.default_backend() == "cpu" and np.prod(window) <= 27:
+            return self.pool_by_slices(x, window, strides, padding, mode)
+        initial, combine = (self.lowest(x.dtype), lax.max) if mode == "max" else (0, lax.add)
+        initial = np.asarray(initial, x.dtype)
+        return lax.reduce_window(x, initial, combine, (1, *window, 1), (1, *strides, 1), [(0, 0), *padding, (0, 0)])
+
+    def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        return lax.cond(pred, true_fn, false_fn, *operands)
+
+    def while_loop(self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
+        return lax.while_loop(cond, body, state)
+
+    def scan(
+        self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
+    ) -> tuple[Any, Any]:
+        return lax.scan(fn, init, xs, length, reverse, unroll)
+
+    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return jax.random.uniform(_key(key), shape, self.canonical_dtype(dtype))
+
+    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return jax.random.normal(_key(key), shape, self.canonical_dtype(dtype))
+
+    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return jax.random.truncated_normal(_key(key), -2, 2, shape, self.canonical_dtype(dtype))
+
+    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+        return jax.random.randint(_key(key), shape, low, high, self.canonical_dtype(dtype))
+
+    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+        return jax.random.gamma(_key(key), alpha, shape, self.canonical_dtype(dtype))
+
+    def random_permutation(self, key: Array, size: int) -> Array:
+        return jax.random.permutation(_key(key), size)
+
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        return jax.value_and_grad(fn, has_aux=True)(values)
+
+    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+        return jax.jit(fn, donate_argnums=0 if donate else ())
+
+    def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+        return lax.fori_loop(0, steps, body, state)
+
+    def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
+        plain: list[Any] = []  # leaves that are not arrays pass through as they are
+
+        def arrays_only(arrays: list[Array]) -> list[Array]:
+            result = fn(arrays)
+            plain[:] = [result]
+            return [leaf for leaf in tree.flatten(result) if isinstance(leaf, jax.Array)]
+
+        structs = [jax.ShapeDtypeStruct(spec.shape, self.canonical_dtype(spec.dtype)) for spec in specs]
+        found = iter(jax.eval_shape(arrays_only, structs))
+        return tree.map_structure(
+            lambda leaf: Spec.of(next(found)) if isinstance(leaf, jax.Array) else leaf, plain.pop()
+        )
+
+
+def _key(key: Array) -> Array:
+    return jax.random.wrap_key_data(key, impl="threefry2x32")
+
+
+def _layouts(rank: int) -> tuple[tuple[int, ...], ...]:
+    spatial = tuple(range(rank))
+    images = (0, rank + 1, *(axis + 1 for axis in spatial))
+    return images, (rank + 1, rank, *spatial), images

@@ -1,0 +1,185 @@
+"""NumPy: the value oracle of the other backends. It runs models and does not differentiate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from scipy import special
+
+from cornu.backend.contract import Array, Pairs
+from cornu.backend.shared import NamespaceBackend
+from cornu.base import tree
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import BackendError
+from cornu.base.spec import Spec
+
+_LOW_PRECISION = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
+
+
+def _dtype(name: str) -> Any:
+    return getattr(ml_dtypes, name) if name in _LOW_PRECISION else np.dtype(name)
+
+
+class NumpyBackend(NamespaceBackend):
+    """The contract on NumPy arrays, but for gradients."""
+
+    name = "numpy"
+    array_types = (np.ndarray, np.generic)
+    probe_sizes = (48, 96)  # these are computed for real
+
+    def __init__(self) -> None:
+        super().__init__(np)
+
+    def erf(self, x: Array) -> Array:
+        return special.erf(x).astype(x.dtype)
+
+    def erfinv(self, x: Array) -> Array:
+        return special.erfinv(x).astype(x.dtype)
+
+    def lgamma(self, x: Array) -> Array:
+        return special.gammaln(x).astype(x.dtype)
+
+    def rsqrt(self, x: Array) -> Array:
+        return np.asarray(1 / np.sqrt(x), x.dtype)
+
+    def sigmoid(self, x: Array) -> Array:
+        small = np.exp(-np.abs(x))  # never overflows
+        return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
+
+    def stop_gradient(self, x: Array) -> Array:
+        return x
+
+    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+        return np.full(tuple(shape), value, _dtype(dtype))
+
+    def arange(self, start: float, stop: float, step: float, dtype: str) -> Array:
+        return np.arange(start, stop, step).astype(_dtype(dtype))
+
+    def convert(self, x: Any, dtype: str | None = None) -> Array:
+        self.check_foreign(x)
+        if isinstance(x, np.ndarray | np.generic):
+            return np.asarray(x) if dtype is None else self.cast(x, dtype)
+        array = np.asarray(x)
+        if dtype is None and array.dtype in (np.float64, np.int64):  # Python numbers
+            dtype = standardize_dtype(float if array.dtype == np.float64 else int)
+        return array if dtype is None else array.astype(_dtype(dtype))
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        return np.asarray(x).astype(_dtype(dtype), copy=False)
+
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x)
+
+    def copy(self, x: Array) -> Array:
+        return np.array(x)
+
+    def transfer(self, arrays: list[Any]) -> list[Array]:
+        return [np.asarray(array) for array in arrays]
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        return np.take(x, indices, axis, mode="clip")
+
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+        return x[_block(x.shape, starts, sizes)]
+
+    def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
+        x = np.array(x)
+        x[_block(x.shape, starts, update.shape)] = update
+        return x
+
+    def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
+        x = np.array(x)
+        at = tuple(np.moveaxis(indices, -1, 0))
+        if mode == "set":
+            x[at] = updates
+        else:
+            {"add": np.add, "max": np.maximum}[mode].at(x, at, updates)
+        return x
+
+    def conv(
+        self,
+        x: Array,
+        kernel: Array,
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:
+        return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
+
+    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+        return self.pool_by_slices(x, window, strides, padding, mode)
+
+    def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        return (true_fn if pred else false_fn)(*operands)
+
+    def while_loop(self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
+        while cond(state):
+            state = body(state)
+        return state
+
+    def scan(
+        self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
+    ) -> tuple[Any, Any]:
+        carry, ys = init, []
+        for i in reversed(range(length)) if reverse else range(length):
+            carry, y = fn(carry, tree.map_structure(lambda x, i=i: None if x is None else x[i], xs))
+            ys.append(y)
+        if not ys:
+            raise BackendError("scan over an empty axis on the backend 'numpy': its result has no known form.")
+        ys = ys[::-1] if reverse else ys
+        return carry, tree.map_structure(lambda *steps: None if steps[0] is None else np.stack(steps), *ys)
+
+    def _generator(self, key: Array) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=np.asarray(key, np.uint64)))
+
+    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        drawn = self._generator(key).random(tuple(shape), np.float32).astype(_dtype(dtype))
+        return np.where(drawn < 1, drawn, drawn.dtype.type(0))  # 16-bit rounding may reach 1
+
+    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return self._generator(key).standard_normal(tuple(shape), np.float32).astype(_dtype(dtype))
+
+    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        low, high = special.ndtr([-2.0, 2.0])
+        uniform = self._generator(key).uniform(low, high, tuple(shape))
+        return np.clip(special.ndtri(uniform), -2, 2).astype(_dtype(dtype))
+
+    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+        return self._generator(key).integers(low, high, tuple(shape)).astype(_dtype(dtype))
+
+    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+        return self._generator(key).standard_gamma(alpha, tuple(shape)).astype(_dtype(dtype))
+
+    def random_permutation(self, key: Array, size: int) -> Array:
+        return self._generator(key).permutation(size).astype("int32")
+
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        raise BackendError(
+            "The backend 'numpy' computes no gradients, so it cannot train. Train on another one, for example "
+            "`cornu.config.set_backend('jax')` before the model is made; prediction and evaluation work here."
+        )
+
+    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+        return fn
+
+    def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+        for i in range(int(steps)):
+            state = body(i, state)
+        return state
+
+    def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
+        arrays = [np.ones(spec.shape, _dtype(spec.dtype)) for spec in specs]
+        with np.errstate(all="ignore"):
+            return tree.map_structure(
+                lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(arrays)
+            )
+
+
+def _block(shape: Sequence[int], starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:
+    clipped = [min(max(int(start), 0), total - size) for start, size, total in zip(starts, sizes, shape, strict=True)]
+    return tuple(slice(start, start + size) for start, size in zip(clipped, sizes, strict=True))

@@ -1,0 +1,203 @@
+"""Process-wide settings: their defaults, the file and the environment they come from.
+
+Order of precedence: a `set_…` call, the environment (`CORNU_BACKEND`, `CORNU_FLOATX`), the file
+`$CORNU_HOME/config.json` (`CORNU_HOME` defaults to `~/.cornu`), the defaults. Nothing is ever written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cornu.base.errors import ArgumentError, unknown_name
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_FORMATS = ("channels_last", "channels_first")
+_BUILT_IN_BACKENDS = ("jax", "numpy")
+
+
+def home() -> Path:
+    """The folder for settings, datasets and caches: `$CORNU_HOME`, or `~/.cornu`."""
+    return Path(os.environ.get("CORNU_HOME") or Path.home() / ".cornu").expanduser()
+
+
+class _Settings:
+    floatx = "float32"
+    epsilon = 1e-7
+    image_data_format = "channels_last"
+    backend: str | None = None
+    max_epochs: int | None = None
+    max_steps_per_epoch: int | None = None
+    interactive_logging = True
+    dtype_policy: Any = None  # set by cornu.base.policies
+
+
+class _Local(threading.local):
+    backend: str | None = None
+
+
+_settings = _Settings()
+_local = _Local()
+
+
+def _load() -> None:
+    file = home() / "config.json"
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        found = {}
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"The settings file {file} cannot be read: {error}. Mend or remove it.") from error
+    if not isinstance(found, dict):
+        raise ArgumentError(f"The settings file {file} should hold one JSON object, not {type(found).__name__}.")
+    setters = {
+        "floatx": set_floatx,
+        "epsilon": set_epsilon,
+        "image_data_format": set_image_data_format,
+        "backend": set_backend,
+        "max_epochs": set_max_epochs,
+        "max_steps_per_epoch": set_max_steps_per_epoch,
+    }
+    for key, value in found.items():
+        if key not in setters:
+            raise unknown_name(f"setting in {file}", key, setters)
+        setters[key](value)
+    if "CORNU_FLOATX" in os.environ:
+        set_floatx(os.environ["CORNU_FLOATX"])
+    if os.environ.get("CORNU_BACKEND"):
+        set_backend(os.environ["CORNU_BACKEND"])
+
+
+def floatx() -> str:
+    """The default float dtype, `"float32"` unless set."""
+    return _settings.floatx
+
+
+def set_floatx(value: str) -> None:
+    """Set the default float dtype: `"float16"`, `"bfloat16"`, `"float32"` or `"float64"`."""
+    if value not in _FLOATS:
+        raise unknown_name("floatx", value, _FLOATS)
+    _settings.floatx = str(value)
+
+
+def epsilon() -> float:
+    """The small constant that keeps divisions and logarithms finite, `1e-7` unless set."""
+    return _settings.epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Set the small constant; a positive number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ArgumentError(f"epsilon must be a positive number, got {value!r}.")
+    _settings.epsilon = float(value)
+
+
+def image_data_format() -> str:
+    """`"channels_last"` (the default) or `"channels_first"`."""
+    return _settings.image_data_format
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Set the default image layout: `"channels_last"` or `"channels_first"`."""
+    _settings.image_data_format = standardize_data_format(data_format)
+
+
+def standardize_data_format(data_format: str | None) -> str:
+    """`data_format`, or the default where it is None; an unknown one is an error."""
+    if data_format is None:
+        return _settings.image_data_format
+    lowered = str(data_format).lower()
+    if lowered not in _FORMATS:
+        raise unknown_name("data_format", data_format, _FORMATS)
+    return lowered
+
+
+def known_backends() -> list[str]:
+    """Names of the built-in backends and of those that installed packages announce."""
+    from importlib.metadata import entry_points  # slow to import, rarely needed
+
+    return [*_BUILT_IN_BACKENDS, *(point.name for point in entry_points(group="cornu.backends"))]
+
+
+def backend() -> str:
+    """Name of the backend in use: the innermost `backend_scope`, else the one set, else jax or the first installed."""
+    return _local.backend or _settings.backend or _choose()
+
+
+def _choose() -> str:
+    for name in _BUILT_IN_BACKENDS:
+        if importlib.util.find_spec(name):
+            _settings.backend = name
+            return name
+    raise AssertionError("numpy is a dependency of cornu")
+
+
+def _check_backend(name: str) -> str:
+    if name not in _BUILT_IN_BACKENDS and name not in known_backends():
+        raise unknown_name("backend", name, known_backends())
+    return name
+
+
+def set_backend(backend: str) -> None:
+    """Use this backend from now on, in every thread. Objects made before keep theirs."""
+    _settings.backend = _check_backend(backend)
+
+
+@contextlib.contextmanager
+def backend_scope(backend: str) -> Iterator[None]:
+    """Use `backend` within the `with` block, in this thread."""
+    before, _local.backend = _local.backend, _check_backend(backend)
+    try:
+        yield
+    finally:
+        _local.backend = before
+
+
+def max_epochs() -> int | None:
+    """The most epochs any `fit` runs, or None."""
+    return _settings.max_epochs
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Cap the epochs of every `fit`: for smoke tests. None removes the cap."""
+    _settings.max_epochs = _cap("max_epochs", max_epochs)
+
+
+def max_steps_per_epoch() -> int | None:
+    """The most steps any epoch runs, or None."""
+    return _settings.max_steps_per_epoch
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Cap the steps of every epoch: for smoke tests. None removes the cap."""
+    _settings.max_steps_per_epoch = _cap("max_steps_per_epoch", max_steps_per_epoch)
+
+
+def _cap(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ArgumentError(f"{name} must be a positive int or None, got {value!r}.")
+    return value
+
+
+def is_interactive_logging_enabled() -> bool:
+    """Whether progress goes to the terminal (else to `logging`)."""
+    return _settings.interactive_logging
+
+
+def enable_interactive_logging() -> None:
+    """Show progress on the terminal."""
+    _settings.interactive_logging = True
+
+
+def disable_interactive_logging() -> None:
+    """Send progress to `logging` instead of the terminal."""
+    _settings.interactive_logging = False
+
+
+_load()

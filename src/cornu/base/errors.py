@@ -1,0 +1,120 @@
+"""The exceptions Cornu raises on purpose.
+
+CornuError
+├── ShapeError (ValueError)            a shape, rank or size does not fit
+├── DTypeError (TypeError)             a dtype or type does not fit
+├── OpError (ValueError, TypeError)    an op or a layer failed on its arguments
+├── ArgumentError (ValueError)         an argument has a value that makes no sense
+├── UnknownNameError (ValueError)      a name that nothing is registered under
+├── StateError (RuntimeError)          called too early: not built, not compiled, not initialised
+├── GraphError (ValueError)            a Functional graph that does not hold together
+├── BackendError (RuntimeError)        the backend cannot do this
+│   └── BackendMismatchError           two backends met in one call
+├── MissingDependencyError (ImportError)
+├── DataError (ValueError)             training data that cannot be used
+│   └── NonFiniteError                 NaN or infinity where numbers were expected
+├── DownloadError (OSError)            a file could not be fetched or failed its checksum
+└── FileFormatError (ValueError)       a file that cannot be read
+    ├── CorruptFileError               damaged or incomplete
+    └── UnsafeFileError                asks for something that files may not do
+
+Each also derives from the built-in exception Keras users would catch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CornuError(Exception):
+    """Base of every exception that Cornu raises on purpose."""
+
+
+class ShapeError(CornuError, ValueError):
+    """A shape, rank or size does not fit."""
+
+
+class DTypeError(CornuError, TypeError):
+    """A dtype or a Python type does not fit."""
+
+
+class OpError(CornuError, ValueError, TypeError):
+    """An op or a layer failed on its arguments; the message shows them."""
+
+
+class ArgumentError(CornuError, ValueError):
+    """An argument has a value that makes no sense."""
+
+
+class UnknownNameError(CornuError, ValueError):
+    """A name that nothing is registered under."""
+
+
+class StateError(CornuError, RuntimeError):
+    """An object was used before it was ready: not built, not compiled, not initialised."""
+
+
+class GraphError(CornuError, ValueError):
+    """A Functional graph that does not hold together."""
+
+
+class BackendError(CornuError, RuntimeError):
+    """The current backend cannot do what was asked."""
+
+
+class BackendMismatchError(BackendError):
+    """Values or variables of two backends met in one call."""
+
+
+class MissingDependencyError(CornuError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class DataError(CornuError, ValueError):
+    """Training data that cannot be used."""
+
+
+class NonFiniteError(DataError):
+    """NaN or infinity where numbers were expected."""
+
+
+class DownloadError(CornuError, OSError):
+    """A file could not be fetched, or failed its checksum."""
+
+
+class FileFormatError(CornuError, ValueError):
+    """A file that cannot be read."""
+
+
+class CorruptFileError(FileFormatError):
+    """A damaged or incomplete file."""
+
+
+class UnsafeFileError(FileFormatError):
+    """A file that asks for something files may not do."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'adam'?"`, or `""` when no known name is near."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that no `kind` is registered under, with the nearest known one."""
+    known = sorted(set(known))
+    return UnknownNameError(
+        f"Unknown {kind} {name!r}.{did_you_mean(str(name), known)} Known: {', '.join(known)}. "
+        f"A {kind} of your own: pass the object itself, or register it with "
+        f"`cornu.saving.register_serializable()`."
+    )
+
+
+def bad_choice(argument: str, value: object, known: Iterable[str]) -> ArgumentError:
+    """The error for an argument that must be one of a few strings."""
+    known = list(known)
+    return ArgumentError(
+        f"{argument} must be one of {', '.join(map(repr, known))}, got {value!r}.{did_you_mean(str(value), known)}"
+    )

@@ -1,0 +1,46 @@
+"""Shapes and dtypes of values that do not exist yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import ShapeError
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A shape, whose unknown sizes are None, and a dtype name."""
+
+    shape: Shape
+    dtype: str
+
+    @classmethod
+    def of(cls, value: Any) -> Spec:
+        """The spec of anything that has a shape and a dtype."""
+        return cls(tuple(value.shape), standardize_dtype(value.dtype))
+
+
+def standardize_shape(shape: Any, name: str = "shape") -> Shape:
+    """`shape` as a tuple of ints and Nones; raises ShapeError for negative sizes and other things."""
+    if isinstance(shape, int) or not isinstance(shape, Iterable):
+        raise ShapeError(f"{name} should be a tuple of sizes such as (28, 28), got {shape!r}. Did you mean ({shape},)?")
+    sizes = []
+    for size in shape:
+        if size is not None:
+            if isinstance(size, bool) or not hasattr(size, "__index__"):
+                raise ShapeError(f"{name} should hold ints and None (an unknown size), got {size!r} in {tuple(shape)}.")
+            size = size.__index__()
+            if size < 0:
+                raise ShapeError(f"{name} should hold no negative size, got {tuple(shape)}; None is an unknown size.")
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def merge_sizes(first: Shape, second: Shape) -> Shape:
+    """The shape that covers both: None wherever they differ."""
+    return tuple(a if a == b else None for a, b in zip(first, second, strict=True))

@@ -1,0 +1,38 @@
+"""The record of a training run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cornu.callbacks.callback import Callback
+
+_OTHER_NAMES = {"acc": "accuracy", "accuracy": "acc", "lr": "learning_rate", "learning_rate": "lr"}
+
+
+class Record(dict[str, list[float]]):
+    """A dict that also answers to the old or new name of an entry: `acc` for `accuracy`, `lr` for `learning_rate`."""
+
+    def __missing__(self, key: str) -> list[float]:
+        prefix, name = ("val_", key[4:]) if key.startswith("val_") else ("", key)
+        other = prefix + _OTHER_NAMES.get(name, "")
+        if other in self.keys():
+            return self[other]
+        raise KeyError(f"{key!r}; recorded: {', '.join(self)}")
+
+
+class History(Callback):
+    """Records the logs of every epoch: `history` maps a name to a list of values, `epoch` lists the epochs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: Record = Record()
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.epoch, self.history = [], Record()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+        self.model.history = self

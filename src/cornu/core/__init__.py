@@ -1,0 +1,1 @@
+"""Floor 2: variables, the state scope, symbolic tensors, ops, graphs and configurables."""

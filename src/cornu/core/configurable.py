@@ -1,0 +1,278 @@
+"""Objects that can say how they were made, and the registry through which names become objects again."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from cornu.base import policies
+from cornu.base.errors import ArgumentError, UnknownNameError, did_you_mean
+from cornu.base.policies import DTypePolicy
+
+T = TypeVar("T")
+
+_registered: dict[str, Any] = {}  # "package>name" -> class or function
+_names: dict[Any, str] = {}  # the reverse
+_scopes: list[dict[str, Any]] = []  # custom_object_scope, innermost last
+
+PACKAGES = {
+    "keras": "cornu",
+    "keras.layers": "cornu.layers",
+    "keras.models": "cornu.models",
+    "keras.initializers": "cornu.initializers",
+    "keras.activations": "cornu.activations",
+    "keras.regularizers": "cornu.regularizers",
+    "keras.constraints": "cornu.constraints",
+    "keras.losses": "cornu.losses",
+    "keras.metrics": "cornu.metrics",
+    "keras.optimizers": "cornu.optimizers",
+    "keras.optimizers.schedules": "cornu.optimizers.schedules",
+    "keras.dtype_policies": "cornu.dtype_policies",
+    "keras.random": "cornu.random",
+    "keras.ops": "cornu.ops",
+}
+"""The only modules in which names from files are looked up: our own public packages, by their Keras names."""
+
+
+class Configurable:
+    """Base of what can be made again from a configuration; constructor arguments are recorded as they were given.
+
+    Of our own classes the configuration holds the attributes named like the constructor's parameters, so that changes
+    since count. A user's class adds the arguments it was called with, or overrides `get_config` and adds what it likes.
+    """
+
+    _init_args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        instance = super().__new__(cls)
+        instance._init_args = (args, kwargs)
+        return instance
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as plain data."""
+        cls = type(self)
+        given = self._arguments()
+        config = {}
+        for name, default in _own_parameters(cls).items():
+            value = getattr(self, name, given.get(name, default))
+            config[name] = serialize(self._config_value(name, value))
+        if not _is_ours(cls) and _is_ours(_definer(cls, "get_config")):
+            config |= {name: serialize(value) for name, value in given.items()}
+            accepted = inspect.signature(cls.__init__).parameters
+            if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+                config = {name: value for name, value in config.items() if name in accepted}
+        return config
+
+    def _config_value(self, name: str, value: Any) -> Any:
+        """What stands for the parameter `name` in the configuration."""
+        return value
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments the constructor was called with, by name, defaults included."""
+        args, kwargs = self._init_args
+        signature = inspect.signature(type(self).__init__)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(arguments.pop(name))
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                arguments.pop(name, None)
+        return arguments
+
+    @classmethod
+    def from_config(cls: type[T], config: dict[str, Any]) -> T:
+        """The object that `get_config` described."""
+        return cls(**{name: deserialize(value) for name, value in config.items()})
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.startswith("cornu.")
+
+
+def _definer(cls: type, name: str) -> type:
+    """The class in whose body the attribute stands."""
+    return next(base for base in cls.__mro__ if name in vars(base))
+
+
+@functools.cache
+def _own_parameters(cls: type) -> dict[str, Any]:
+    """Names and defaults of the constructor parameters of our nearest class, and of its bases through `**kwargs`."""
+    parameters: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if not _is_ours(base) or "__init__" not in vars(base):
+            continue
+        signature = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        named = [p for p in list(signature.values())[1:] if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        parameters = {p.name: p.default for p in named if p.name not in parameters} | parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in signature.values()):
+            break
+    return parameters
+
+
+# names
+
+
+def register_serializable(package: str = "Custom", name: str | None = None) -> Callable[[T], T]:
+    """Decorator: files may name this class or function, as `package>name`."""
+
+    def register(obj: T) -> T:
+        registered = f"{package}>{name or obj.__name__}"  # type: ignore[attr-defined]
+        if inspect.isclass(obj) and not hasattr(obj, "get_config"):
+            raise ArgumentError(f"{obj.__name__} needs a method `get_config` to be registered as serializable.")
+        _registered[registered] = obj
+        _names[obj] = registered
+        return obj
+
+    return register
+
+
+def get_registered_name(obj: Any) -> str:
+    """The name under which `obj` was registered, or its own."""
+    try:
+        return _names.get(obj) or obj.__name__
+    except TypeError:  # unhashable
+        return obj.__name__
+
+
+def get_registered_object(
+    name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """What the name stands for among scopes, `custom_objects`, registered and `module_objects`; else None."""
+    for known in (custom_objects or {}, *reversed(_scopes), _registered, module_objects or {}):
+        if name in known:
+            return known[name]
+    return None
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """The dictionary of everything registered; may be changed."""
+    return _registered
+
+
+@contextlib.contextmanager
+def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
+    """Let configurations name these objects within the `with` block."""
+    _scopes.append(dict(custom_objects))
+    try:
+        yield
+    finally:
+        _scopes.pop()
+
+
+CustomObjectScope = custom_object_scope
+
+
+# data to objects and back
+
+
+def serialize(obj: Any) -> Any:
+    """`obj` as data that JSON can hold; objects become `{"module", "class_name", "config", "registered_name"}`."""
+    if obj is None or isinstance(obj, str | bool | int | float):
+        return obj
+    if isinstance(obj, list | tuple) and not hasattr(obj, "_fields"):
+        items = [serialize(item) for item in obj]
+        return items if isinstance(obj, list) else {"class_name": "__tuple__", "items": items}
+    if isinstance(obj, dict):
+        return {key: serialize(value) for key, value in obj.items()}
+    if isinstance(obj, DTypePolicy):
+        return policies.serialize(obj)
+    if hasattr(obj, "_serialize"):  # symbolic tensors
+        return obj._serialize()
+    if hasattr(obj, "tolist") and hasattr(obj, "dtype"):
+        if getattr(obj, "ndim", 1) == 0:
+            return obj.tolist()
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": str(obj.dtype)}}
+    if inspect.isfunction(obj) or inspect.isbuiltin(obj):
+        return _serialize_function(obj)
+    if not hasattr(obj, "get_config"):
+        raise ArgumentError(
+            f"{obj!r} cannot be saved: it has no `get_config`. Give its class one, or derive it from a Cornu class."
+        )
+    cls = type(obj)
+    return {
+        "module": _module_of(cls),
+        "class_name": cls.__name__,
+        "config": obj.get_config(),
+        "registered_name": _names.get(cls) if _module_of(cls) is None else None,
+    }
+
+
+def _serialize_function(fn: Any) -> Any:
+    name = _names.get(fn, fn.__name__)
+    module = _module_of(fn)
+    if module in ("keras.activations", "keras.losses", "keras.metrics", "keras.ops"):
+        return name
+    if name == "<lambda>":
+        raise ArgumentError(
+            "A lambda cannot be saved. Define a function and register it with `@cornu.saving.register_serializable()`."
+        )
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+
+
+def _module_of(obj: Any) -> str | None:
+    """The public package, by its Keras name, that offers `obj`; None for a user's object."""
+    if not getattr(obj, "__module__", "").startswith("cornu."):
+        return None
+    for public, ours in PACKAGES.items():
+        module = importlib.import_module(ours)
+        if obj.__name__ in getattr(module, "__all__", ()) and getattr(module, obj.__name__) is obj:
+            return public
+    return None
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The object that `serialize` described. Names resolve through the registry only; nothing named is imported."""
+    if isinstance(config, list | tuple):
+        return type(config)(deserialize(item, custom_objects) for item in config)
+    if not isinstance(config, dict):
+        return config
+    if "class_name" not in config:
+        return {key: deserialize(value, custom_objects) for key, value in config.items()}
+    kind = config["class_name"]
+    if kind == "__tuple__":
+        return tuple(deserialize(item, custom_objects) for item in config["items"])
+    if kind == "__numpy__":
+        import numpy as np
+
+        return np.asarray(config["config"]["value"], config["config"]["dtype"])
+    if "config" not in config:
+        return {key: deserialize(value, custom_objects) for key, value in config.items()}
+    if kind == "function":
+        return find(config["config"], config.get("module"), custom_objects, config.get("registered_name"))
+    if kind in ("DTypePolicy", "FloatDTypePolicy", "Policy", "DTypePolicyMap"):
+        return policies.deserialize(config, dict(custom_objects or {}))
+    cls = find(kind, config.get("module"), custom_objects, config.get("registered_name"))
+    if not inspect.isclass(cls) or not hasattr(cls, "from_config"):
+        raise ArgumentError(f"{kind!r} names {cls!r}, which is no class with `from_config`.")
+    with custom_object_scope(custom_objects or {}):
+        return cls.from_config(config["config"])
+
+
+def find(
+    name: str,
+    module: str | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+    registered_name: str | None = None,
+) -> Any:
+    """The class or function of this name: custom objects, what was registered, then our public packages."""
+    for candidate in (registered_name, name, f"Custom>{name}"):
+        found = get_registered_object(candidate, custom_objects) if candidate else None
+        if found is not None:
+            return found
+    first = PACKAGES.get(module) if module else None
+    for package in [first] if first else PACKAGES.values():
+        public = importlib.import_module(package)
+        if name in getattr(public, "__all__", ()):
+            return getattr(public, name)
+    known = {key.partition(">")[2] or key for key in _registered} | {key for s in _scopes for key in s}
+    known |= {n for p in PACKAGES.values() for n in getattr(importlib.import_module(p), "__all__", ())}
+    raise UnknownNameError(
+        f"Nothing is known by the name {registered_name or name!r}.{did_you_mean(name, known)} If it is your own, "
+        "register it with `@cornu.saving.register_serializable()` or pass `custom_objects={...}`."
+    )

@@ -1,0 +1,239 @@
+"""The one mutable thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+from cornu.backend import B, current, load
+from cornu.backend.contract import Array
+from cornu.base import config
+from cornu.base.dtypes import is_float, standardize_dtype
+from cornu.base.errors import ArgumentError, BackendMismatchError, ShapeError, StateError
+from cornu.base.spec import Shape, standardize_shape
+from cornu.core.context import context
+from cornu.core.names import auto_name
+from cornu.core.operators import Operators
+from cornu.core.tracking import changed
+
+
+class Variable(Operators):
+    """A value that may change: weights, optimizer slots, metrics, seeds.
+
+    `initializer` is a value, or a function of `(shape, dtype)` that is called when the value is first needed; then
+    `shape` is required. `dtype` defaults to that of the value, or `floatx`. With `autocast`, a layer that computes in
+    another float dtype reads the variable in it. A variable belongs to the backend on which it was made.
+    """
+
+    resolve_initializer: ClassVar[Callable[[Any], Any]]
+    """Turns an initializer's name into the object; set by `cornu.initializers`."""
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str = "none",
+        synchronization: str = "auto",
+        name: str | None = None,
+        layout: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            raise ArgumentError(f"Variable has no argument {', '.join(map(repr, kwargs))}.")
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ArgumentError(f"A variable's name should be a string without '/', got {name!r}.")
+        if aggregation not in ("none", "mean", "sum", "only_first_replica", None):
+            raise ArgumentError(
+                f"aggregation should be 'none', 'mean', 'sum' or 'only_first_replica', got {aggregation!r}."
+            )
+        self.name = name or auto_name("variable")
+        self.path = "/".join((*context.names, self.name))
+        self._trainable = bool(trainable)
+        changed()
+        self.aggregation, self.synchronization, self.layout = aggregation or "none", synchronization, layout
+        self.regularizer: Any = None
+        self.constraint: Any = None
+        self.overwrite_with_gradient = False
+        self._autocast = autocast
+        self._backend = config.backend()
+        self._value: Array | None = None
+        self._shared = False  # whether someone outside may hold the array, so that it must not be donated
+        self._initializer: Callable[..., Any] | None = None
+        if isinstance(initializer, str):
+            initializer = Variable.resolve_initializer(initializer)
+        if callable(initializer):
+            if shape is None:
+                raise ArgumentError(f"Variable {self.name!r}: an initializer needs the argument `shape`.")
+            self.shape: Shape = standardize_shape(shape, f"shape of variable {self.name!r}")
+            if None in self.shape:
+                raise ShapeError(f"Variable {self.name!r}: every size must be known, got shape {self.shape}.")
+            self.dtype = B.canonical_dtype(standardize_dtype(dtype))
+            # Initializers with a seed to draw do so now, so that results do not depend on when values are needed.
+            self._initializer = initializer.bound() if hasattr(initializer, "bound") else initializer
+        else:
+            value = initializer._read() if isinstance(initializer, Variable) else initializer
+            value = B.convert(value, None if dtype is None else standardize_dtype(dtype))
+            self.shape, self.dtype = tuple(value.shape), standardize_dtype(value.dtype)
+            self._value = B.copy(value) if value is initializer or isinstance(initializer, Variable) else value
+            if shape is not None and standardize_shape(shape) != self.shape:
+                raise ShapeError(f"Variable {self.name!r}: shape {tuple(shape)} asked, the value has {self.shape}.")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the optimizer may update it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        changed()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend it belongs to."""
+        return self._backend
+
+    @property
+    def value(self) -> Array:
+        """The current value, as an array of the backend; computed now if it was not before."""
+        if context.scope is None:
+            self._shared = True
+        value = self._read()
+        cast_to = context.autocast
+        if cast_to is not None and self._autocast and cast_to != self.dtype and is_float(self.dtype):
+            return B.cast(value, cast_to)
+        return value
+
+    def _read(self) -> Array:
+        if self._backend != config.backend():
+            raise BackendMismatchError(
+                f"Variable {self.path!r} belongs to the backend {self._backend!r}, the current one is "
+                f"{config.backend()!r}. Work with it under `cornu.config.backend_scope({self._backend!r})`."
+            )
+        scope = context.scope
+        while scope is not None:
+            if self in scope.values:
+                return scope.values[self]
+            if self._value is None and scope.abstract:
+                return B.zeros(self.shape, self.dtype)
+            scope = scope.parent
+        if self._value is None:
+            initialize([self])
+        return self._value
+
+    def numpy(self) -> Any:
+        """A copy of the value as a NumPy array."""
+        backend = load(self._backend)
+        with config.backend_scope(self._backend):
+            return backend.to_numpy(self._read()).copy()
+
+    def assign(self, value: Any) -> Array:
+        """Set the value; its shape must be the variable's. Returns the new value."""
+        if isinstance(value, Variable):
+            value = value.value
+        value = B.convert(value, self.dtype)
+        if tuple(value.shape) != self.shape:
+            raise ShapeError(
+                f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(value.shape)} does not fit."
+            )
+        scope = context.scope
+        if scope is not None:
+            scope.values[self] = value
+            scope.written[self] = None
+            return value
+        if B.is_tracing(value):
+            raise StateError(
+                f"Variable {self.path!r} was assigned a traced value outside of any state scope. Assign it inside a "
+                "layer's or model's call, or return the value from the compiled function."
+            )
+        if self._backend != current().name:
+            self._read()  # raises the error that names both
+        self._value, self._shared = value, True
+        return value
+
+    def assign_add(self, value: Any) -> Array:
+        """Increase by `value`."""
+        return self.assign(self._read() + _plain(value))
+
+    def assign_sub(self, value: Any) -> Array:
+        """Decrease by `value`."""
+        return self.assign(self._read() - _plain(value))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        value = self.numpy()
+        return value if dtype is None else value.astype(dtype)
+
+    def __jax_array__(self) -> Array:
+        return self.value
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __index__(self) -> int:
+        return self.value.__index__()
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"Variable {self.path!r} is a scalar and has no length.")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Array]:
+        return iter(self.value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        twin = object.__new__(Variable)
+        memo[id(self)] = twin
+        twin.__dict__.update(self.__dict__)
+        if self._value is not None:
+            twin._value, twin._shared = load(self._backend).copy(self._value), False
+        return twin
+
+    def __repr__(self) -> str:
+        value = "not initialised" if self._value is None else f"value={self.numpy()}"
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, {value}>"
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Variable) else value
+
+
+def initialize(variables: Iterable[Variable]) -> None:
+    """Give every variable that has none its first value; what comes from the host goes to the device in one go."""
+    waiting = [v for v in dict.fromkeys(variables) if v._value is None]
+    if not waiting:
+        return
+    scope, context.scope = context.scope, None
+    cast_to, context.autocast = context.autocast, None
+    try:
+        with B.untraced():
+            drawn = []
+            for variable in waiting:
+                if variable._initializer is not None:
+                    drawn.append(variable._initializer(variable.shape, dtype=variable.dtype))
+            host = [i for i, value in enumerate(drawn) if type(value).__module__ == "numpy"]
+            for i, array in zip(host, B.transfer([drawn[i] for i in host]), strict=True):
+                drawn[i] = array
+            for variable, value in zip(waiting, drawn, strict=True):
+                value = B.convert(value, variable.dtype)
+                if tuple(value.shape) != variable.shape:
+                    raise ShapeError(
+                        f"The initializer of variable {variable.path!r} returned shape {tuple(value.shape)}, "
+                        f"expected {variable.shape}."
+                    )
+                variable._value, variable._initializer = value, None
+    finally:
+        context.scope, context.autocast = scope, cast_to

@@ -1,0 +1,68 @@
+"""Checks of constructor arguments that many layers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cornu.base.errors import ArgumentError, did_you_mean
+
+if TYPE_CHECKING:
+    from cornu.layers.layer import Layer
+
+
+def positive_int(value: Any, name: str, layer: Layer) -> int:
+    """`value` as an int; raises ArgumentError naming the layer unless it is a positive one."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
+        raise ArgumentError(f"{layer._label()}: {name} should be a positive int, got {value!r}.")
+    return value.__index__()
+
+
+def sizes(value: Any, rank: int, name: str, layer: Layer) -> tuple[int, ...]:
+    """`value`, an int or `rank` of them, as a tuple of positive ints; else ArgumentError naming the layer."""
+    values = (value,) * rank if hasattr(value, "__index__") else tuple(value) if isinstance(value, list | tuple) else ()
+    if len(values) != rank:
+        raise ArgumentError(f"{layer._label()}: {name} should be an int or {rank} of them, got {value!r}.")
+    return tuple(positive_int(one, name, layer) for one in values)
+
+
+def fraction(value: Any, name: str, layer: Layer) -> float:
+    """`value` as a float within [0, 1]; else ArgumentError naming the layer."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ArgumentError(f"{layer._label()}: {name} should be a number within [0, 1], got {value!r}.")
+    return float(value)
+
+
+def choice(value: Any, known: Sequence[str], name: str, layer: Layer) -> str:
+    """`value` in lower case; raises ArgumentError naming the layer unless it is among the known names."""
+    lowered = str(value).lower()
+    if lowered not in known:
+        raise ArgumentError(
+            f"{layer._label()}: {name} should be one of {', '.join(map(repr, known))}, got {value!r}."
+            f"{did_you_mean(lowered, known)}"
+        )
+    return lowered
+
+
+def pairs(value: Any, rank: int, name: str, layer: Layer) -> tuple[tuple[int, int], ...]:
+    """For each of `rank` axes how much at its start and end: from one int, an int an axis, or a pair an axis.
+
+    Of one axis also from a plain pair. Raises ArgumentError naming the layer for anything else, or negative sizes.
+    """
+    whole = [value] * rank if hasattr(value, "__index__") else value
+    if rank == 1 and isinstance(whole, list | tuple) and len(whole) == 2:
+        whole = [whole]
+    found = (
+        [(one, one) if hasattr(one, "__index__") else one for one in whole] if isinstance(whole, list | tuple) else []
+    )
+    if len(found) != rank or not all(
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and all(hasattr(n, "__index__") and not isinstance(n, bool) and n.__index__() >= 0 for n in pair)
+        for pair in found
+    ):
+        raise ArgumentError(
+            f"{layer._label()}: {name} should be an int of at least 0, or {rank} of them, or {rank} pairs (start, end), "
+            f"got {value!r}."
+        )
+    return tuple((first.__index__(), last.__index__()) for first, last in found)

@@ -1,0 +1,311 @@
+"""Models made of a graph of layer calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cornu import ops
+
+from cornu.base import tree
+from cornu.base.errors import ArgumentError, GraphError, did_you_mean
+from cornu.core import configurable, masks
+from cornu.core.graph import Function
+from cornu.core.symbolic import KerasTensor, Node, OpCall
+from cornu.layers.core.input_layer import Input, InputLayer
+from cornu.layers.layer import Layer
+from cornu.models.model import Model, fitting
+
+
+class Functional(Model):
+    """The model that computes `outputs` from `inputs`, symbolic tensors or lists and dicts of them.
+
+    Made by `Model(inputs, outputs)`. Called on inputs in the same form, by position, or by the names of the inputs.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+        trainable = kwargs.pop("trainable", None)
+        Layer.__init__(self, name=name, **kwargs)
+        inputs, outputs = _from_input_layers(inputs, outputs)
+        self._function = Function(inputs, outputs)
+        self._inputs_struct, self._outputs_struct = inputs, outputs
+        _check_names(self._function.operations)
+        self._operations = self._function.operations
+        if trainable is not None:
+            self.trainable = trainable
+        self.built = self._traced = True
+
+    @property
+    def layers(self) -> list[Layer]:
+        return [operation for operation in self._operations if isinstance(operation, Layer)]
+
+    @property
+    def _layers(self) -> list[Layer]:
+        own = super()._layers  # also what was assigned as an attribute
+        return list({id(layer): layer for layer in [*self.layers, *own]}.values())
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic inputs, flat."""
+        return self._function.inputs
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic outputs, flat."""
+        return self._function.outputs
+
+    @property
+    def input(self) -> Any:
+        return self._inputs_struct
+
+    @property
+    def output(self) -> Any:
+        return self._outputs_struct
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of each input."""
+        return tree.map_structure(lambda t: t.shape, self._inputs_struct)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of each output."""
+        return tree.map_structure(lambda t: t.shape, self._outputs_struct)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the input layers."""
+        return [tensor._node.operation.name for tensor in self.inputs]  # type: ignore[union-attr]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that compute the outputs."""
+        names: list[str] = []
+        for tensor in self.outputs:
+            name = tensor._node.operation.name  # type: ignore[union-attr]
+            names.append(name if name not in names else f"{name}_{names.count(name)}")
+        return names
+
+    @property
+    def operations(self) -> list[Any]:
+        """Layers and ops, in the order of their first call."""
+        return list(self._operations)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: the graph is complete."""
+
+    def _maybe_build(self, arguments: dict[str, Any]) -> None:
+        return
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        values = self._in_order(inputs)
+        if mask is not None:
+            for value, one in zip(values, tree.flatten(mask), strict=True):
+                masks.set_mask(value, one)
+        return self._function.run(values, _call_node)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # the layers within attach masks to their outputs
+
+    def _pass_mask_on(self, inputs: Any, previous: Any, outputs: Any) -> None:
+        return
+
+    def _in_order(self, inputs: Any) -> list[Any]:
+        """The flat inputs in the order of the graph's, each of its rank and dtype."""
+        names = self.input_names
+        if isinstance(inputs, Mapping) and not isinstance(self._inputs_struct, Mapping):
+            self._check_keys(inputs, names)
+            leaves = [inputs[name] for name in names]
+        elif isinstance(self._inputs_struct, Mapping) and isinstance(inputs, Mapping):
+            self._check_keys(inputs, list(self._inputs_struct))
+            leaves = tree.flatten({key: inputs[key] for key in self._inputs_struct})
+        elif isinstance(self._inputs_struct, Mapping):  # by position, in the order the dict was written
+            by_position = dict(zip(self._inputs_struct, tree.flatten(inputs), strict=False))
+            leaves = tree.flatten(by_position) if len(by_position) == len(self.inputs) else tree.flatten(inputs)
+        else:
+            leaves = tree.flatten(inputs)
+        if len(leaves) != len(self.inputs):
+            raise ArgumentError(
+                f"{self._label()} has {len(names)} input{'s' * (len(names) != 1)} ({', '.join(names)}), got {len(leaves)}."
+            )
+        return [fitting(self, leaf, symbol) for leaf, symbol in zip(leaves, self.inputs, strict=True)]
+
+    def _check_keys(self, inputs: Mapping[str, Any], names: list[str]) -> None:
+        missing = [name for name in names if name not in inputs]
+        if missing:
+            raise ArgumentError(
+                f"{self._label()}: the input {missing[0]!r} is missing; got {', '.join(map(repr, inputs))}."
+                f"{did_you_mean(missing[0], list(inputs))}"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        if not (type(self) is Functional or type(self).__init__ in (Model.__init__, Functional.__init__)):
+            return Layer.get_config(self)  # a user's class with a constructor of its own
+        operations = self._operations
+        index: dict[Node, int] = {}
+        counts: dict[Any, int] = {}
+        for node in self._function.nodes:
+            index[node] = counts.get(node.operation, 0)
+            counts[node.operation] = index[node] + 1
+
+        def place(tensor: KerasTensor) -> list[Any]:
+            return [tensor._node.operation.name, index[tensor._node], tensor._index]  # type: ignore[union-attr,index]
+
+        def data(leaf: Any) -> Any:
+            if isinstance(leaf, KerasTensor):
+                described = {"shape": list(leaf.shape), "dtype": leaf.dtype, "keras_history": place(leaf)}
+                return {"class_name": "__keras_tensor__", "config": described}
+            return leaf
+
+        layers = []
+        for operation in operations:
+            entry = configurable.serialize(operation) if isinstance(operation, Layer) else _op_data(operation)
+            entry["name"] = operation.name
+            if isinstance(operation, Layer) and operation.get_build_config():
+                entry["build_config"] = configurable.serialize(operation.get_build_config())
+            nodes = [node for node in self._function.nodes if node.operation is operation and node.inputs]
+            entry["inbound_nodes"] = [
+                {
+                    "args": [configurable.serialize(tree.map_structure(data, arg)) for arg in node.args],
+                    "kwargs": configurable.serialize(tree.map_structure(data, node.kwargs)),
+                }
+                for node in nodes
+            ]
+            layers.append(entry)
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layers": layers,
+            "input_layers": tree.map_structure(place, self._inputs_struct),
+            "output_layers": tree.map_structure(place, self._outputs_struct),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """The model that `get_config` described."""
+        if "layers" not in config or "output_layers" not in config:
+            return super().from_config(config)
+        with configurable.custom_object_scope(custom_objects or {}):
+            return _rebuilt(cls, config)
+
+
+Model.functional_class = Functional
+
+
+def _call_node(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    operation = node.operation
+    outputs = operation(*args, **kwargs)
+    if isinstance(operation, OpCall) and any(masks.get_mask(leaf) is not None for leaf in tree.flatten((args, kwargs))):
+        for leaf in tree.flatten(outputs):
+            masks.set_mask(leaf, masks.Dropped(operation.name))
+    return outputs
+
+
+def _from_input_layers(inputs: Any, outputs: Any) -> tuple[Any, Any]:
+    """The graph with an `Input` in place of inputs that are themselves results of layers."""
+    symbols = [leaf for leaf in tree.flatten(inputs) if isinstance(leaf, KerasTensor)]
+    if all(t._node is not None and not t._node.inputs for t in symbols) or len(symbols) != len(tree.flatten(inputs)):
+        return inputs, outputs
+    function = Function(inputs, outputs)
+    fresh = tree.map_structure(
+        lambda t: (
+            t if t._node is not None and not t._node.inputs else Input(batch_shape=t.shape, dtype=t.dtype, name=None)
+        ),
+        inputs,
+    )
+    return fresh, function(fresh)
+
+
+def _check_names(operations: list[Any]) -> None:
+    seen: dict[str, Any] = {}
+    for operation in operations:
+        if operation.name in seen:
+            raise GraphError(
+                f"Two layers are named {operation.name!r}: {seen[operation.name]!r} and {operation!r}. Names must be unique "
+                "within a model; give one of them another `name`."
+            )
+        seen[operation.name] = operation
+
+
+def _op_data(operation: OpCall) -> dict[str, Any]:
+    config = {"name": operation.name, "op": operation.fn.__name__}
+    return {"module": "cornu.ops", "class_name": "__op__", "config": config, "registered_name": None}
+
+
+def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
+    """The graph of a configuration: layers are made first, then called as soon as their arguments exist."""
+    operations: dict[str, Any] = {}
+    made: dict[tuple[str, int, int], KerasTensor] = {}
+    waiting: list[tuple[str, int, dict[str, Any]]] = []
+    for entry in config["layers"]:
+        name = entry.get("name") or entry["config"]["name"]
+        if entry["class_name"] == "__op__":
+            op_name = entry["config"]["op"]
+            if op_name not in ops.__all__:
+                raise ArgumentError(
+                    f"The file names the op {op_name!r}, which does not exist.{did_you_mean(op_name, ops.__all__)}"
+                )
+            operation: Any = OpCall(getattr(ops, op_name), entry["config"]["name"])
+        else:
+            operation = configurable.deserialize({k: v for k, v in entry.items() if k != "inbound_nodes"})
+        operations[name] = operation
+        if isinstance(operation, InputLayer):
+            made[name, 0, 0] = operation.nodes[0].outputs
+        for i, node in enumerate(entry["inbound_nodes"]):
+            waiting.append((name, i, node))
+
+    def is_place(value: Any) -> bool:
+        return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+    def fill(value: Any) -> Any:
+        if is_place(value):
+            history = value["config"]["keras_history"]
+            return made[history[0], history[1], history[2]]
+        return None
+
+    def is_ready(node: dict[str, Any]) -> bool:
+        found: list[bool] = []
+
+        def look(value: Any) -> Any:
+            if is_place(value):
+                found.append(tuple(value["config"]["keras_history"]) in made)
+                return True
+            return None
+
+        tree.traverse(look, (node["args"], node["kwargs"]))
+        return all(found)
+
+    while waiting:
+        later = []
+        for name, i, node in waiting:
+            if is_ready(node) and all(w[0] != name for w in later):
+                args, kwargs = tree.traverse(fill, (node["args"], node["kwargs"]))
+                args = [arg if isinstance(arg, KerasTensor) else configurable.deserialize(arg) for arg in args]
+                outputs = operations[name](*args, **{k: configurable.deserialize(v) for k, v in kwargs.items()})
+                for j, tensor in enumerate(tree.flatten(outputs)):
+                    made[name, i, j] = tensor
+            else:
+                later.append((name, i, node))
+        if len(later) == len(waiting):
+            raise GraphError(
+                f"The graph of the configuration does not close: {later[0][0]!r} waits for inputs nobody makes."
+            )
+        waiting = later
+
+    def places(structure: Any) -> Any:
+        if isinstance(structure, list | tuple) and len(structure) == 3 and isinstance(structure[0], str):
+            return made[tuple(structure)]  # type: ignore[index]
+        if isinstance(structure, dict):
+            return {key: places(value) for key, value in structure.items()}
+        found = [places(item) for item in structure]
+        return found
+
+    inputs, outputs = places(config["input_layers"]), places(config["output_layers"])
+    model = cls(
+        inputs[0] if isinstance(inputs, list) and len(inputs) == 1 and not config.get("nested_inputs") else inputs,
+        outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs,
+        name=config.get("name"),
+    )
+    if not config.get("trainable", True):
+        model.trainable = False
+    return model

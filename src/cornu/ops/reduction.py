@@ -1,0 +1,193 @@
+"""Ops that reduce, sort or accumulate along axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cornu.backend import B
+from cornu.backend.contract import Array, Axis
+from cornu.base.dtypes import standardize_dtype
+from cornu.core.op import Tensor, Untyped, op
+
+_WIDE = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
+
+
+def _axes(axis: Any) -> Axis:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def count(x: Array, axis: Axis) -> int:
+    """How many elements lie along the axes of an array of known shape."""
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    total = 1
+    for i in axes:
+        total *= x.shape[i]
+    return total
+
+
+def _widened(x: Array) -> Array:
+    dtype = standardize_dtype(x.dtype)
+    return B.cast(x, _WIDE.get(dtype, dtype))
+
+
+@op
+def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The sum along the axes (all where None); small integers and bool add up in 32 bits."""
+    x = _widened(x)
+    return B.cast(B.sum(x, axis=_axes(axis), keepdims=keepdims), standardize_dtype(x.dtype))
+
+
+@op
+def prod(x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Array:
+    """The product along the axes (all where None)."""
+    x = _widened(x) if dtype is None else B.cast(x, standardize_dtype(dtype))
+    return B.cast(B.prod(x, axis=_axes(axis), keepdims=keepdims), standardize_dtype(x.dtype))
+
+
+@op(promotion="float")
+def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The arithmetic mean along the axes (all where None); 16-bit floats add up in 32 bits."""
+    dtype = standardize_dtype(x.dtype)
+    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    axis = _axes(axis)
+    return B.cast(B.sum(wide, axis=axis, keepdims=keepdims) / count(x, axis), dtype)
+
+
+@op(promotion="float")
+def var(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The mean squared distance from the mean along the axes (all where None)."""
+    dtype = standardize_dtype(x.dtype)
+    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    centred = wide - mean(wide, axis, keepdims=True)
+    return B.cast(mean(centred * centred, axis, keepdims), dtype)
+
+
+@op(promotion="float")
+def std(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The standard deviation along the axes (all where None)."""
+    return B.sqrt(var(x, axis, keepdims))
+
+
+@op
+def max(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Array:
+    """The largest element along the axes (all where None), and not below `initial`."""
+    if initial is not None:
+        initial = B.convert(initial, standardize_dtype(x.dtype))
+        if count(x, _axes(axis)) == 0:
+            return B.broadcast_to(initial, sum(x, axis, keepdims).shape)
+    largest = B.max(x, axis=_axes(axis), keepdims=keepdims)
+    return largest if initial is None else B.maximum(largest, initial)
+
+
+@op
+def min(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Array:
+    """The smallest element along the axes (all where None), and not above `initial`."""
+    if initial is not None:
+        initial = B.convert(initial, standardize_dtype(x.dtype))
+        if count(x, _axes(axis)) == 0:
+            return B.broadcast_to(initial, sum(x, axis, keepdims).shape)
+    smallest = B.min(x, axis=_axes(axis), keepdims=keepdims)
+    return smallest if initial is None else B.minimum(smallest, initial)
+
+
+@op(promotion=None)
+def all(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """Whether every element along the axes (all where None) is true."""
+    return B.all(B.cast(x, "bool"), axis=_axes(axis), keepdims=keepdims)
+
+
+@op(promotion=None)
+def any(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """Whether some element along the axes (all where None) is true."""
+    return B.any(B.cast(x, "bool"), axis=_axes(axis), keepdims=keepdims)
+
+
+@op
+def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The index of the first largest element along the axis (of the flattened tensor where None), int32."""
+    return B.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@op
+def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Array:
+    """The index of the first smallest element along the axis (of the flattened tensor where None), int32."""
+    return B.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@op
+def argsort(x: Tensor, axis: int | None = -1) -> Array:
+    """The indices that sort along the axis (the flattened tensor where None), stable, int32."""
+    return B.argsort(B.reshape(x, (-1,)), axis=0) if axis is None else B.argsort(x, axis=axis)
+
+
+@op
+def sort(x: Tensor, axis: int | None = -1) -> Array:
+    """Sorted in ascending order along the axis (the flattened tensor where None)."""
+    return B.sort(B.reshape(x, (-1,)), axis=0) if axis is None else B.sort(x, axis=axis)
+
+
+@op
+def top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Array, Array]:
+    """The `k` largest values along the last axis, in descending order, and their indices."""
+    indices = B.flip(B.argsort(B.flip(x, -1), axis=-1), -1)[..., :k]
+    indices = x.shape[-1] - 1 - indices  # sorting the flipped tensor puts the first of equals first
+    return B.take_along_axis(x, indices, -1), indices
+
+
+@op
+def in_top_k(targets: Untyped, predictions: Tensor, k: int) -> Array:
+    """Whether the prediction of the target class is among the `k` largest: (batch,), (batch, classes) -> (batch,)."""
+    classes = predictions.shape[-1]
+    valid = B.logical_and(targets >= 0, targets < classes)
+    index = B.cast(B.where(valid, targets, 0), "int32")
+    chosen = B.take_along_axis(predictions, index[..., None], -1)
+    larger = B.sum(B.cast(predictions > chosen, "int32"), axis=-1)
+    return B.logical_and(B.logical_and(valid, larger < k), B.isfinite(chosen[..., 0]))
+
+
+@op
+def cumsum(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
+    """The running sum along the axis (of the flattened tensor where None)."""
+    x = _widened(x) if dtype is None else B.cast(x, standardize_dtype(dtype))
+    x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
+    return B.cast(B.cumsum(x, axis), standardize_dtype(x.dtype))
+
+
+@op
+def cumprod(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
+    """The running product along the axis (of the flattened tensor where None)."""
+    x = _widened(x) if dtype is None else B.cast(x, standardize_dtype(dtype))
+    x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
+    return B.cast(B.cumprod(x, axis), standardize_dtype(x.dtype))
+
+
+@op(promotion=None)
+def count_nonzero(x: Tensor, axis: Any = None) -> Array:
+    """How many elements along the axes (all where None) are not zero, int32."""
+    return B.cast(B.sum(B.cast(x != 0, "int32"), axis=_axes(axis)), "int32")
+
+
+@op(promotion="float")
+def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """ln Σ exp(x) along the axes (all where None) without overflow."""
+    axis = _axes(axis)
+    top = B.stop_gradient(B.max(x, axis=axis, keepdims=True))
+    top = B.where(B.isfinite(top), top, 0)
+    total = B.log(B.sum(B.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else B.reshape(total, B.sum(x, axis=axis).shape)
+
+
+@op(promotion="float")
+def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
+    """The Euclidean norm along the axes (all where None); `ord` 1, 2 or inf along one axis."""
+    axis = _axes(axis)
+    if ord in (None, 2, "fro", "euclidean"):
+        scale = B.stop_gradient(B.max(B.abs(x), axis=axis, keepdims=True))  # no overflow of the squares
+        scale = B.where(B.logical_and(scale > 0, B.isfinite(scale)), scale, 1)
+        total = B.sqrt(B.sum((x / scale) ** 2, axis=axis, keepdims=True)) * scale
+        return total if keepdims else B.reshape(total, B.sum(x, axis=axis).shape)
+    if ord == 1:
+        return B.sum(B.abs(x), axis=axis, keepdims=keepdims)
+    if ord == float("inf"):
+        return B.max(B.abs(x), axis=axis, keepdims=keepdims)
+    return B.sum(B.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)

@@ -1,0 +1,114 @@
+"""Random tensors. `seed` is an int (always the same numbers), a `SeedGenerator`, or None for the run's generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cornu.backend import B
+from cornu.backend.contract import Array
+from cornu.base.dtypes import is_float, standardize_dtype
+from cornu.base.errors import ArgumentError, DTypeError
+from cornu.core.op import Tensor, op
+from cornu.random.seed import draw_key
+
+
+def _float(dtype: Any, what: str) -> str:
+    dtype = standardize_dtype(dtype)
+    if not is_float(dtype):
+        raise DTypeError(f"random.{what} draws floats, got dtype={dtype!r}; use random.randint for integers.")
+    return dtype
+
+
+def normal(shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Array:
+    """Normally distributed numbers."""
+    dtype = _float(dtype, "normal")
+    return B.random_normal(draw_key(seed), tuple(shape), dtype) * B.convert(stddev, dtype) + B.convert(mean, dtype)
+
+
+def truncated_normal(
+    shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
+) -> Array:
+    """Normally distributed numbers within two standard deviations of the mean."""
+    dtype = _float(dtype, "truncated_normal")
+    drawn = B.random_truncated_normal(draw_key(seed), tuple(shape), dtype)
+    return drawn * B.convert(stddev, dtype) + B.convert(mean, dtype)
+
+
+def uniform(
+    shape: Sequence[int], minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
+) -> Array:
+    """Evenly distributed floats in [minval, maxval)."""
+    dtype = _float(dtype, "uniform")
+    low, high = B.convert(minval, dtype), B.convert(maxval, dtype)
+    return B.random_uniform(draw_key(seed), tuple(shape), dtype) * (high - low) + low
+
+
+def randint(shape: Sequence[int], minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Array:
+    """Evenly distributed integers in [minval, maxval)."""
+    return B.random_integers(draw_key(seed), tuple(shape), minval, maxval, standardize_dtype(dtype))
+
+
+def gamma(shape: Sequence[int], alpha: Any, dtype: Any = None, seed: Any = None) -> Array:
+    """Gamma-distributed numbers of shape parameter `alpha` and unit scale."""
+    dtype = _float(dtype, "gamma")
+    return B.random_gamma(draw_key(seed), tuple(shape), B.convert(alpha, dtype), dtype)
+
+
+def beta(shape: Sequence[int], alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Array:
+    """Beta-distributed numbers: X / (X + Y) of two gamma-distributed ones."""
+    dtype = _float(dtype, "beta")
+    key = draw_key(seed)
+    x = B.random_gamma(key, tuple(shape), B.convert(alpha, dtype), dtype)
+    y = B.random_gamma(key + B.convert([1 << 31, 0], "uint32"), tuple(shape), B.convert(beta, dtype), dtype)
+    return x / (x + y)
+
+
+def binomial(shape: Sequence[int], counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None) -> Array:
+    """How many of `counts` trials succeed; counts are known numbers, at most some thousands."""
+    dtype = _float(dtype, "binomial")
+    counts = B.convert(counts, dtype)
+    most = int(B.to_numpy(B.max(counts)))
+    trials = B.random_uniform(draw_key(seed), (most, *shape), "float32")
+    order = B.reshape(B.arange(0, most, 1, dtype), (most,) + (1,) * len(tuple(shape)))
+    return B.sum(B.cast(B.logical_and(trials < B.convert(probabilities, dtype), order < counts), dtype), axis=0)
+
+
+def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Array:
+    """Class indices drawn by logits: (batch, classes) to (batch, num_samples)."""
+    logits = B.convert(logits)
+    noise = B.random_uniform(draw_key(seed), (logits.shape[0], num_samples, logits.shape[-1]), "float32")
+    gumbel = -B.log(-B.log(B.maximum(noise, 1e-20)))  # the largest of logits + Gumbel noise is a draw
+    return B.cast(B.argmax(logits[:, None, :] + gumbel, axis=-1), standardize_dtype(dtype))
+
+
+def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Array:
+    """The slices along the axis in random order."""
+    x = B.convert(x)
+    return B.take(x, B.random_permutation(draw_key(seed), x.shape[axis]), axis)
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
+    """Elements set to 0 with probability `rate`, the others scaled by 1 / (1 - rate).
+
+    `noise_shape` broadcasts the choice along axes of size 1. https://jmlr.org/papers/v15/srivastava14a.html
+    """
+    if not 0 <= rate <= 1:
+        raise ArgumentError(f"dropout: rate should be within [0, 1], got {rate!r}.")
+    return _dropout(inputs, rate, noise_shape, seed)
+
+
+@op
+def _dropout(inputs: Tensor, rate: float, noise_shape: Any, seed: Any) -> Array:
+    if rate == 0:
+        return inputs
+    if rate == 1:
+        return inputs * 0
+    shape = (
+        inputs.shape
+        if noise_shape is None
+        else [s if n is None else n for s, n in zip(inputs.shape, noise_shape, strict=True)]
+    )
+    dtype = standardize_dtype(inputs.dtype)
+    keep = B.random_uniform(draw_key(seed), tuple(shape), "float32") >= rate
+    return B.where(keep, inputs * B.convert(1 / (1 - rate), dtype), B.zeros((), dtype))

@@ -1,0 +1,1 @@
+"""Floor 7: the step, the loop, data and what is reported."""

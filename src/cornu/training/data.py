@@ -1,0 +1,294 @@
+"""Training data: arrays that fit, and anything that yields batches."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from cornu.base import config, tree
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import ArgumentError, DataError, DTypeError
+
+Batch = tuple[Any, Any, Any]  # x, y, sample_weight; nests of arrays, None where absent
+
+
+def unpack_batch(data: Any) -> Batch:
+    """`x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)` as three; lists are taken for `x` itself."""
+    if not isinstance(data, tuple):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise DataError(
+            f"A batch should be x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}. Several inputs go into a "
+            "list or dict: ([x1, x2], y)."
+        )
+    return (*data, None, None)[:3]  # type: ignore[return-value]
+
+
+def as_array(leaf: Any, what: str) -> Any:
+    """One leaf of the data as a NumPy array or an array of the backend; floats become `floatx`."""
+    if leaf is None:
+        return None
+    if hasattr(leaf, "to_numpy"):  # pandas
+        leaf = leaf.to_numpy()
+    if hasattr(leaf, "toarray"):  # scipy.sparse
+        leaf = leaf.toarray()
+    if hasattr(leaf, "detach"):  # torch
+        leaf = leaf.detach().cpu()
+    if not type(leaf).__module__.startswith(("jax", "numpy")):
+        leaf = np.asarray(leaf)
+    dtype = standardize_dtype(leaf.dtype)
+    if dtype == "string" or leaf.dtype == object:
+        raise DTypeError(
+            f"{what} holds {leaf.dtype} values, which no layer computes with. Encode them as numbers first; rows of "
+            "different length need `utils.pad_sequences`."
+        )
+    if dtype == "float64" and config.floatx() != "float64":
+        leaf = leaf.astype(config.floatx() if config.floatx() != "bfloat16" else "float32")
+    if dtype.startswith(("uint64", "int64")):
+        leaf = leaf.astype("int32" if dtype == "int64" else "uint32")
+    return leaf
+
+
+def as_arrays(structure: Any, what: str) -> Any:
+    """All leaves of the data as arrays. A list of numbers (or of rows of numbers) is one array."""
+    if isinstance(structure, list | tuple) and structure and _holds_numbers(structure):
+        structure = np.asarray(structure)
+    return tree.map_structure(lambda leaf: as_array(leaf, what), structure)
+
+
+def _holds_numbers(structure: Any) -> bool:
+    while isinstance(structure, list | tuple) and structure:
+        structure = structure[0]
+    return isinstance(structure, bool | int | float | np.number)
+
+
+def class_weights(y: Any, weights: dict[int, float]) -> Any:
+    """Sample weights from the classes of `y`: integers, or one-hot rows."""
+    y = np.asarray(y)
+    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0].round().astype(int)
+    table = np.ones(max([*weights, int(classes.max(initial=0))]) + 1, config.floatx())
+    for index, weight in weights.items():
+        table[index] = weight
+    return table[classes]
+
+
+class ArrayData:
+    """Arrays whose rows are drawn in batches; kept on the device for as long as it is used."""
+
+    def __init__(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: Any) -> None:
+        self.x, self.y = as_arrays(x, "x"), as_arrays(y, "y")
+        self.sample_weight = as_arrays(sample_weight, "sample_weight")
+        self.leaves = [leaf for leaf in tree.flatten((self.x, self.y, self.sample_weight)) if leaf is not None]
+        sizes = {
+            f"{what}{''.join(f'[{key!r}]' for key in path)}": leaf.shape[0] if leaf.ndim else None
+            for what, part in (("x", self.x), ("y", self.y), ("sample_weight", self.sample_weight))
+            for path, leaf in tree.flatten_with_path(part)
+            if leaf is not None
+        }
+        if None in sizes.values():
+            raise DataError(f"Data should have a batch axis, got scalars: {sizes}.")
+        if len(set(sizes.values())) > 1:
+            shown = ", ".join(f"{what}: {size}" for what, size in sizes.items())
+            raise DataError(f"All data should have the same number of rows, got {shown}.")
+        self.rows = next(iter(sizes.values()), 0)
+        if not self.rows:
+            raise DataError("The data is empty: it holds no rows.")
+        if batch_size is not None and (isinstance(batch_size, bool) or int(batch_size) < 1):
+            raise ArgumentError(f"batch_size should be a positive int, got {batch_size!r}.")
+        self.batch_size = min(int(batch_size or 32), self.rows)
+        self.shuffle = bool(shuffle)
+        self.batches_of_rows = shuffle == "batch"
+        self.num_batches = -(-self.rows // self.batch_size)
+        self.device_leaves: list[Any] | None = None
+
+    @property
+    def structure(self) -> Any:
+        """The batch as a nest of arrays of all rows."""
+        return self.x, self.y, self.sample_weight
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """The order of the rows: a function of seed and epoch."""
+        if not self.shuffle:
+            return np.arange(self.rows, dtype="int32")
+        rng = np.random.Generator(np.random.SFC64([seed, epoch]))
+        if not self.batches_of_rows:
+            return rng.permutation(self.rows).astype("int32")
+        batches = rng.permutation(self.rows // self.batch_size).astype("int32")
+        head = (batches[:, None] * self.batch_size + np.arange(self.batch_size, dtype="int32")).reshape(-1)
+        return np.concatenate([head, np.arange(len(head), self.rows, dtype="int32")])
+
+    def batches(self, seed: int, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, on the host."""
+        order = self.order(seed, epoch)
+        for start in range(0, self.rows, self.batch_size):
+            rows = order[start : start + self.batch_size]
+            yield tree.map_structure(
+                lambda leaf, rows=rows: None if leaf is None else np.asarray(leaf)[rows], self.structure
+            )
+
+
+class BatchData:
+    """Anything that yields batches: a generator, a `PyDataset`, a torch DataLoader, an iterable.
+
+    A generator goes on where it stopped; whatever can be iterated anew is, each epoch.
+    """
+
+    def __init__(self, source: Any, class_weight: dict[int, float] | None = None) -> None:
+        self.source = source
+        self.class_weight = class_weight
+        self.endless = isinstance(source, Iterator)
+        self.num_batches: int | None = None
+        if hasattr(source, "num_batches"):  # PyDataset
+            self.num_batches = source.num_batches
+        elif hasattr(source, "__len__"):
+            self.num_batches = len(source)
+        elif hasattr(source, "cardinality"):  # tf.data
+            count = int(source.cardinality())
+            self.num_batches = count if count >= 0 else None
+        self._stream: Iterator[Batch] | None = None
+        self._peeked: Batch | None = None
+
+    def peek(self) -> Batch:
+        """The first batch, which will be yielded again."""
+        if self._peeked is None:
+            if self._stream is None:
+                self._stream = self._open()
+            try:
+                self._peeked = next(self._stream)
+            except StopIteration:
+                raise DataError("The data is empty: it yields no batch.") from None
+        return self._peeked
+
+    def _open(self) -> Iterator[Batch]:
+        return prefetch(map(self._prepare, self.source if self.endless else self._iterate()), 2)
+
+    def _iterate(self) -> Iterator[Any]:
+        if hasattr(self.source, "iterate"):  # PyDataset, which prefetches by itself
+            return iter(self.source.iterate())
+        return iter(self.source)
+
+    def _prepare(self, data: Any) -> Batch:
+        x, y, weight = unpack_batch(tuple(data) if isinstance(data, list) and len(data) in (2, 3) else data)
+        x, y, weight = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weight, "sample_weight")
+        if self.class_weight is not None:
+            if weight is not None:
+                raise ArgumentError("class_weight and sample weights yielded by the data exclude each other.")
+            weight = class_weights(y, self.class_weight)
+        sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in tree.flatten((x, y, weight)) if leaf is not None}
+        if len(sizes) > 1:
+            shapes = tree.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), (x, y, weight))
+            raise DataError(f"All arrays of a batch should have the same number of rows, got shapes {shapes}.")
+        return x, y, weight
+
+    def batches(self, seed: int, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, made ahead in a thread."""
+        stream = self._stream or self._open()
+        self._stream = stream if self.endless else None
+        if self._peeked is not None:
+            first, self._peeked = self._peeked, None
+            yield first
+        for batch in stream:  # noqa: UP028 - `yield from` would close a generator that the next epoch goes on with
+            yield batch
+
+    def end_of_epoch(self) -> None:
+        """Tell the source that an epoch is over."""
+        if hasattr(self.source, "on_epoch_end"):
+            self.source.on_epoch_end()
+
+
+def prefetch(iterator: Iterator[Any], depth: int) -> Iterator[Any]:
+    """The items of `iterator`, computed up to `depth` ahead in a thread; its exceptions appear where they belong."""
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue()
+    wanted = threading.Semaphore(depth)  # an item is only drawn from the source when someone may want it
+    stop = threading.Event()
+
+    backend = config.backend()
+
+    def produce() -> None:
+        try:
+            with config.backend_scope(backend):
+                while True:
+                    wanted.acquire()
+                    if stop.is_set():
+                        return
+                    ready.put(("item", next(iterator)))
+        except StopIteration:
+            ready.put(("end", None))
+        except BaseException as error:  # handed to the consumer
+            ready.put(("error", error))
+
+    thread = threading.Thread(target=produce, daemon=True, name="cornu-prefetch")
+    thread.start()
+    try:
+        while True:
+            kind, item = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise item
+            yield item
+            wanted.release()
+    finally:
+        stop.set()
+        wanted.release()
+        thread.join()
+
+
+def adapt(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    shuffle: Any = False,
+    class_weight: dict[int, float] | None = None,
+) -> ArrayData | BatchData:
+    """The data given to `fit`, `evaluate` or `predict`, as one of the two kinds."""
+    if isinstance(x, ArrayData | BatchData):
+        return x
+    if x is None:
+        raise DataError("No data: x is None.")
+    is_arrays = isinstance(x, list | tuple | dict) or (hasattr(x, "shape") and hasattr(x, "dtype"))
+    if is_arrays or hasattr(x, "to_numpy") or hasattr(x, "toarray"):
+        if class_weight is not None:
+            if y is None:
+                raise ArgumentError("class_weight needs y: the classes of the rows.")
+            weights = class_weights(as_arrays(y, "y"), class_weight)
+            sample_weight = weights if sample_weight is None else np.asarray(sample_weight) * weights
+        return ArrayData(x, y, sample_weight, batch_size, shuffle)
+    if not isinstance(x, Iterable) and not hasattr(x, "iterate") and not hasattr(x, "__getitem__"):
+        raise DataError(
+            f"Data of type {type(x).__name__} is not supported. Use arrays, lists or dicts of arrays, a PyDataset, a "
+            "generator or any iterable of batches."
+        )
+    for name, given in (("y", y), ("sample_weight", sample_weight)):
+        if given is not None:
+            raise ArgumentError(f"{name} should not be given besides data that yields batches; let it yield (x, y, …).")
+    if batch_size is not None and not hasattr(x, "iterate"):
+        warnings.warn("batch_size is ignored: the data yields batches already.", stacklevel=4)
+    return BatchData(x, class_weight)
+
+
+def split_rows(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:
+    """The rows before the last `fraction`, and those last ones."""
+    if not 0 < fraction < 1:
+        raise ArgumentError(f"validation_split should be between 0 and 1, got {fraction!r}.")
+    cut = math.floor(data.rows * (1 - fraction))
+    if cut == 0 or cut == data.rows:
+        raise DataError(f"validation_split={fraction} of {data.rows} rows leaves one side empty.")
+
+    def part(rows: slice) -> list[Any]:
+        return [
+            tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], piece) for piece in data.structure
+        ]
+
+    shuffle = "batch" if data.batches_of_rows else data.shuffle
+    return (
+        ArrayData(*part(slice(0, cut)), data.batch_size, shuffle),
+        ArrayData(*part(slice(cut, None)), data.batch_size, False),
+    )

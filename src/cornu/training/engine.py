@@ -1,0 +1,387 @@
+"""The loop: compiled steps, many in one dispatch, on data that stays on the device.
+
+A step is a pure function of the values of all variables. For arrays that fit on the device, one program gathers the
+rows of each batch and takes n steps, where n is known only when it runs: one compilation serves every n. The loop
+picks n so that a dispatch takes long enough to hide its cost and ends soon enough for a live display and a prompt
+answer to Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from cornu.backend import B
+from cornu.base import tree
+from cornu.base.spec import Spec
+from cornu.core.state import functional, infer
+from cornu.core.variable import Variable, initialize
+from cornu.training.data import ArrayData, BatchData
+
+DISPATCH_SECONDS = 0.075
+"""How long a dispatch of many steps should take."""
+RESIDENT_BYTES = 2 << 30
+"""Arrays up to this size are kept on the device as a whole."""
+
+
+class DeviceLogs(Mapping[str, float]):
+    """Logs on the device, fetched when someone looks."""
+
+    def __init__(self, arrays: dict[str, Any]) -> None:
+        self._arrays = arrays
+        self._values: dict[str, Any] | None = None
+
+    def fetch(self) -> dict[str, Any]:
+        """The values as Python floats (arrays where they are no scalars)."""
+        if self._values is None:
+            names, leaves = list(self._arrays), list(self._arrays.values())
+            fetched = B.to_numpy_tree([leaf for leaf in leaves if hasattr(leaf, "shape")])
+            arrays = iter(fetched)
+            values = [next(arrays) if hasattr(leaf, "shape") else leaf for leaf in leaves]
+            self._values = {
+                name: float(value) if np.ndim(value) == 0 else np.asarray(value)
+                for name, value in zip(names, values, strict=True)
+            }
+        return self._values
+
+    def __getitem__(self, name: str) -> float:
+        return self.fetch()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
+class Interruption:
+    """Turns Ctrl-C into a request that is honoured between dispatches, where every variable has its value.
+
+    A second Ctrl-C is not held back.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGINT)
+            if callable(self._before):
+                signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if it was asked for."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *exc: object) -> None:
+        if callable(self._before):
+            signal.signal(signal.SIGINT, self._before)
+
+
+def batch_for_step(x: Any, y: Any, sample_weight: Any) -> Any:
+    """What a `train_step` receives: `x`, `(x, y)` or `(x, y, sample_weight)`."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if tree.is_nested(x) else x
+
+
+class Engine:
+    """The compiled programs of one kind of step (`"train"`, `"test"`, `"predict"`) of one model."""
+
+    def __init__(self, model: Any, kind: str) -> None:
+        self.model, self.kind = model, kind
+        self.step: Callable[[Any], Any] = any_form(model, getattr(model, f"{kind}_step"))
+        # Unless overridden, what a step reports follows from the metrics: it is computed once a dispatch, not a step.
+        self.reports_metrics = kind != "predict" and model._is_default(f"{kind}_step")
+        self.variables: list[Variable] = model._engine_variables(kind)
+        self.metrics: list[Any] = model._engine_metrics() if kind != "predict" else []
+        tracker = model._loss_tracker if kind == "train" else None
+        self.watched = next((i for i, v in enumerate(self.variables) if tracker and v is tracker.total), None)
+        initialize(self.variables)
+        self._structure: Any = None
+        self._log_names: list[str] = []
+        self._seconds_per_step: float | None = None
+        self._chunk = 1
+        compiled = model._compiles
+        compile = B.compile if compiled else lambda fn, donate=False: fn
+        self._single = compile(self._single_step, donate=True)
+        self._tail = compile(self._tail_step, donate=True)
+        self._many = compile(self._many_steps, donate=True)
+        self.eager = not compiled
+
+    # the programs, pure
+
+    def _advance(self, values: list[Any], batch: Any, reset: Any) -> tuple[list[Any], Any]:
+        pure = functional(lambda data: self.step(batch_for_step(*data)), self.variables)
+        values, logs = pure(self._reset(values, reset), batch)
+        self.model._last_call = None  # holds losses of the trace
+        return values, None if self.reports_metrics else logs
+
+    def _reset(self, values: list[Any], reset: Any) -> list[Any]:
+        """The values with those of the metrics at their beginning where `reset` is true."""
+        if not self.metrics:
+            return values
+
+        def clear() -> None:
+            for metric in self.metrics:
+                metric.reset_state()
+
+        cleared, _ = functional(clear, self.variables)(values)
+        return [old if old is new else B.where(reset, new, old) for old, new in zip(values, cleared, strict=True)]
+
+    def _report(self, values: list[Any], logs: Any) -> Any:
+        if self.reports_metrics:
+            _, logs = functional(self.model.get_metrics_result, self.variables)(values)
+        logs = logs if isinstance(logs, dict) else {"loss": logs}
+        self._log_names = list(logs)  # what comes out of a compiled program is sorted by name
+        return logs
+
+    def _watch(self, values: list[Any], step: Any, bad: Any) -> Any:
+        """The first step after which the loss was not finite, -1 before that."""
+        if self.watched is None:
+            return bad
+        total = values[self.watched]
+        found = B.logical_and(bad < 0, B.logical_not(B.isfinite(total)))
+        return B.where(found, step, bad)
+
+    def _single_step(self, values: list[Any], batch: Any, reset: Any) -> tuple[list[Any], Any, Any]:
+        values, logs = self._advance(values, batch, reset)
+        zero = B.convert(0, "int32")
+        return values, self._report(values, logs), self._watch(values, zero, zero - 1)
+
+    def _tail_step(self, values: list[Any], leaves: list[Any], rows: Any, reset: Any) -> tuple[list[Any], Any, Any]:
+        return self._single_step(values, self._gather(leaves, rows), reset)
+
+    def _many_steps(
+        self, values: list[Any], leaves: list[Any], order: Any, start: Any, count: Any, reset: Any
+    ) -> tuple[list[Any], Any, Any]:
+        size = self._batch_size
+        no = B.convert(False, "bool")
+
+        def batch(i: Any) -> Any:
+            return self._gather(leaves, B.dynamic_slice(order, [(start + i) * size], [size]))
+
+        def body(i: Any, carry: Any) -> Any:
+            values, _, bad = carry
+            values, logs = self._advance(values, batch(i), no)
+            return values, logs, self._watch(values, i, bad)
+
+        logs = None
+        if not self.reports_metrics:
+            specs = [Spec.of(v) for v in values]
+            found = B.infer(lambda vs: self._advance(vs, batch(B.convert(0, "int32")), no)[1], specs)
+            logs = tree.map_structure(
+                lambda s: B.zeros(s.shape, s.dtype) if isinstance(s, Spec) else B.convert(s), found
+            )
+        values = self._reset(values, reset)
+        values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
+        return values, self._report(values, logs), bad
+
+    def _gather(self, leaves: list[Any], rows: Any) -> Any:
+        picked = iter([B.take(leaf, rows, 0) for leaf in leaves])
+        return tree.map_structure(lambda leaf: None if leaf is None else next(picked), self._structure)
+
+    # running them
+
+    def _values(self) -> list[Any]:
+        """The values of all variables, in arrays nobody else holds: they are given away."""
+        if self.eager:
+            return [v._value for v in self.variables]
+        return [B.copy(v._value) if v._shared else v._value for v in self.variables]
+
+    def _store(self, values: list[Any]) -> None:
+        for variable, value in zip(self.variables, values, strict=True):
+            variable._value, variable._shared = value, False
+
+    def _logs(self, logs: dict[str, Any]) -> DeviceLogs:
+        return DeviceLogs({name: logs[name] for name in self._log_names})
+
+    def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
+        """One step on a batch from the host (or the device): its logs and the watch's finding."""
+        leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
+        arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
+        batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
+        values, logs, bad = self._single(self._values(), batch, reset)
+        self._store(values)
+        return self._logs(logs), bad
+
+    def epoch(
+        self,
+        data: ArrayData | BatchData,
+        epoch: int,
+        steps: int | None,
+        seed: int,
+        every_step: bool,
+        fixed: int | None,
+        begin: Callable[[int], None],
+        end: Callable[[int, DeviceLogs], bool],
+        interruption: Interruption,
+        found_bad: Callable[[int], None],
+    ) -> DeviceLogs | None:
+        """One epoch: `begin(i)` before and `end(i, logs)` after each dispatch, whose last step is i; true stops."""
+        runs = self._dispatches(data, epoch, steps, seed, every_step, fixed)
+        logs, bad_step = None, None
+        with contextlib.closing(runs):
+            for first, count, dispatch in runs:
+                interruption.check()
+                begin(first)
+                began = time.perf_counter()
+                logs, bad = dispatch(first == 0)
+                bad_now = int(B.to_numpy(bad)) if self.watched is not None else -1  # waits for the dispatch
+                if isinstance(data, ArrayData):
+                    B.wait(bad)
+                    self._learn_pace(count, time.perf_counter() - began)
+                if bad_now >= 0 and bad_step is None:
+                    bad_step = first + bad_now
+                    found_bad(bad_step)
+                interruption.check()
+                if end(first + count - 1, logs):
+                    break
+        return logs
+
+    def _learn_pace(self, count: int, seconds: float) -> None:
+        """Choose how many steps the next dispatch takes; the first run of a program compiles it and does not count."""
+        if self._seconds_per_step is None:
+            self._seconds_per_step = 0.0
+            return
+        self._seconds_per_step = seconds / count
+        wanted = DISPATCH_SECONDS / max(self._seconds_per_step, 1e-9)
+        self._chunk = max(1, min(int(wanted), self._chunk * 16))
+
+    def _dispatches(
+        self, data: ArrayData | BatchData, epoch: int, steps: int | None, seed: int, every_step: bool, fixed: int | None
+    ) -> Iterator[tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]]]:
+        """(first step, number of steps, function that runs them) for each dispatch of an epoch."""
+        resident = (
+            isinstance(data, ArrayData)
+            and not self.eager
+            and not any(isinstance(leaf, np.memmap) for leaf in data.leaves)
+            and sum(leaf.nbytes for leaf in data.leaves) <= RESIDENT_BYTES
+        )
+        if not resident:
+            for i, batch in enumerate(data.batches(seed, epoch)):
+                if steps is not None and i >= steps:
+                    return
+                yield i, 1, lambda reset, batch=batch: self.run_batch(batch, reset)
+                if steps is not None and i + 1 >= steps:
+                    return
+            return
+        assert isinstance(data, ArrayData)
+        if data.device_leaves is None:
+            data.device_leaves = B.transfer(data.leaves)
+        if self._structure is not None and tree.structure(self._structure) != tree.structure(data.structure):
+            self._many, self._tail = B.compile(self._many_steps, donate=True), B.compile(self._tail_step, donate=True)
+        self._structure = tree.map_structure(lambda leaf: leaf if leaf is None else 0, data.structure)
+        size = self._batch_size = data.batch_size
+        whole = data.rows // size
+        total = data.num_batches if steps is None else steps
+        done = 0
+        passes = -1
+        while done < total:
+            position = epoch * total + done if steps is not None else done
+            cycle, at = divmod(position, data.num_batches) if steps is not None else (epoch, done)
+            if cycle != passes:
+                host_order = data.order(seed, cycle)
+                (order,) = B.transfer([host_order])
+                passes = cycle
+            if at < whole:
+                count = min(whole - at, total - done, 1 if every_step else fixed or self._chunk)
+
+                def dispatch(reset: bool, at: int = at, count: int = count, order: Any = order) -> Any:
+                    values, logs, bad = self._many(
+                        self._values(), data.device_leaves, order, np.int32(at), np.int32(count), reset
+                    )
+                    self._store(values)
+                    return self._logs(logs), bad
+
+            else:
+                count = 1
+                (rows,) = B.transfer([host_order[whole * size :]])
+
+                def dispatch(reset: bool, rows: Any = rows) -> Any:  # type: ignore[misc]
+                    values, logs, bad = self._tail(self._values(), data.device_leaves, rows, reset)
+                    self._store(values)
+                    return self._logs(logs), bad
+
+            yield done, count, dispatch
+            done += count
+
+
+class Forward:
+    """The compiled `predict_step`; what it writes (seeds) is all that comes back of the state."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.variables: list[Variable] = model._engine_variables("predict")
+        initialize(self.variables)
+        step = any_form(model, model.predict_step)
+        written: list[int] = []
+
+        def pure(values: list[Any], x: Any) -> tuple[list[Any], Any]:
+            new, outputs = functional(step, self.variables)(values, batch_for_step(x, None, None))
+            written[:] = [i for i, (a, b) in enumerate(zip(values, new, strict=True)) if a is not b]
+            model._last_call = None
+            return [new[i] for i in written], outputs
+
+        self._written = written
+        self._run = B.compile(pure) if model._compiles else pure
+
+    def __call__(self, x: Any) -> Any:
+        new, outputs = self._run([v._value for v in self.variables], x)
+        for i, value in zip(self._written, new, strict=True):
+            self.variables[i]._value = value
+        return outputs
+
+
+def any_form(model: Any, step: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The step as a function of the data; those written as `(state, data)`, in Keras-on-JAX form, are adapted."""
+    if len(inspect.signature(step).parameters) != 2:
+        return step
+
+    def adapted(data: Any) -> Any:
+        groups = [model.trainable_variables, model.non_trainable_variables]
+        groups.append(model.optimizer.variables if model.optimizer is not None else [])
+        groups.append(model.metrics_variables)
+        kind = step.__name__
+        if kind == "test_step":
+            groups.pop(2)
+        elif kind == "predict_step":
+            groups = groups[:2]
+        result, state = step(tuple([v._read() for v in group] for group in groups), data)
+        for group, values in zip(groups, state, strict=False):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        return result
+
+    return adapted
+
+
+def build_by_tracing(model: Any, call: Callable[[list[Any]], Any], structure: Any) -> Any:
+    """Trace `call(batch)` for its specs, building what is not built; the batch axis counts as unknown."""
+    leaves = tree.flatten(structure)
+    specs = [Spec((None, *leaf.shape[1:]), Spec.of(leaf).dtype) for leaf in leaves if leaf is not None]
+
+    def traced(arrays: list[Any]) -> Any:
+        found = iter(arrays)
+        return call(tree.map_structure(lambda leaf: None if leaf is None else next(found), structure))
+
+    result = infer(traced, specs)
+    model._last_call = None
+    return result

@@ -1,0 +1,233 @@
+"""What a model is trained for and judged by: losses and metrics, matched to its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cornu import losses as losses_module
+from cornu import metrics as metrics_module
+from cornu import ops
+from cornu.base import tree
+from cornu.base.errors import ArgumentError, ShapeError, did_you_mean
+from cornu.base.spec import Spec
+from cornu.core import masks
+from cornu.losses.loss import Loss, LossFunctionWrapper
+from cornu.metrics import Mean, Metric
+
+
+def output_names(y_pred: Any, given: list[str] | None) -> list[str]:
+    """A name for each leaf of the outputs: keys of dicts, the names of output layers, or `output_0`, …"""
+    leaves = tree.flatten_with_path(y_pred)
+    if len(leaves) == 1 and not leaves[0][0]:
+        return list(given[:1]) if given else ["output"]
+    if isinstance(y_pred, dict) or not given or len(given) != len(leaves):
+        return ["_".join(str(k) if isinstance(k, str) else f"output_{k}" for k in path) for path, _ in leaves]
+    return list(given)
+
+
+def per_output(what: str, given: Any, y_pred: Any, names: list[str], many: bool = False) -> list[Any]:
+    """`given` (one for all, a list or a dict by output) as a list with an entry for each output.
+
+    With `many` an entry may itself be a list, so a flat list belongs to a single output.
+    """
+    count = len(names)
+    if isinstance(given, Mapping):
+        unknown = [key for key in given if key not in names]
+        if unknown:
+            raise ArgumentError(
+                f"{what} names the output {unknown[0]!r}, which the model does not have."
+                f"{did_you_mean(unknown[0], names)} Outputs: {', '.join(names)}."
+            )
+        return [given.get(name) for name in names]
+    if isinstance(given, list | tuple):
+        nested = any(isinstance(item, list | tuple) for item in given)
+        if many and not nested and (count == 1 or len(given) != count):
+            return [list(given)] * count if count == 1 else [list(given) for _ in names]
+        if len(given) == count:
+            return list(given)
+        if count == 1 and many:
+            return [list(given)]
+        raise ArgumentError(
+            f"{what} should have one entry for each of the {count} outputs ({', '.join(names)}), got {len(given)}."
+        )
+    return [given] * count if count == 1 or many or given is None else [given for _ in names]
+
+
+def leaves_for(structure: Any, y_pred: Any, names: list[str], what: str) -> list[Any]:
+    """The leaves of `structure` (targets, weights) in the order of the outputs."""
+    if structure is None:
+        return [None] * len(names)
+    if isinstance(structure, Mapping) and not isinstance(y_pred, Mapping):
+        missing = [name for name in names if name not in structure]
+        if len(missing) == len(names) and len(names) == len(structure) == 1:
+            return list(structure.values())
+        return [structure.get(name) for name in names]
+    if isinstance(structure, Mapping):
+        unknown = [key for key in structure if key not in y_pred]
+        if unknown:
+            raise ArgumentError(f"{what} has the key {unknown[0]!r}, the outputs are {', '.join(map(str, y_pred))}.")
+        return [structure.get(key) for key in sorted(y_pred)]
+    leaves = tree.flatten(structure)
+    if len(leaves) != len(names):
+        raise ArgumentError(
+            f"{what} has {len(leaves)} part{'s' * (len(leaves) != 1)}, the model has {len(names)} "
+            f"output{'s' * (len(names) != 1)} ({', '.join(names)})."
+        )
+    return leaves
+
+
+def check_target(y: Any, y_pred: Any, loss: Any, name: str) -> None:
+    """Raises ShapeError for a target that cannot belong to the output, with the repair."""
+    a, b = tuple(y.shape), tuple(y_pred.shape)
+    kind = getattr(loss, "name", getattr(loss, "__name__", ""))
+    if "sparse_categorical" in kind:
+        if len(a) == len(b) and a[-1] not in (1, None) and a[-1] == b[-1] and b[-1] != 1:
+            raise ShapeError(
+                f"Output {name!r}: the loss {kind!r} wants class indices, got targets of shape {a}, which look one-hot. "
+                "Use loss='categorical_crossentropy', or targets.argmax(-1)."
+            )
+        return
+    if "categorical_crossentropy" in kind and b and b[-1] not in (1, None) and (len(a) < len(b) or a[-1] == 1):
+        raise ShapeError(
+            f"Output {name!r}: the loss {kind!r} wants one-hot targets of shape {b}, got shape {a}. For class indices use "
+            "loss='sparse_categorical_crossentropy', or utils.to_categorical."
+        )
+    if type(loss).__module__.startswith("cornu.") and len(a) == len(b):
+        if any(m is not None and n is not None and m != n and 1 not in (m, n) for m, n in zip(a, b, strict=True)):
+            raise ShapeError(f"Output {name!r}: targets of shape {a} do not fit outputs of shape {b} (loss {kind!r}).")
+
+
+class CompiledLoss:
+    """The losses of all outputs, weighted and summed; keeps a mean of each where there are several."""
+
+    def __init__(self, loss: Any, loss_weights: Any, y: Any, y_pred: Any, names: list[str]) -> None:
+        self.names = names
+        found = per_output("loss", loss, y_pred, names)
+        self.losses = [self._resolve(one) for one in found]
+        weights = (
+            per_output("loss_weights", loss_weights, y_pred, names) if loss_weights is not None else [None] * len(names)
+        )
+        if len(names) == 1 and isinstance(weights[0], list | tuple):
+            weights = list(weights[0])
+        for name, weight in zip(names, weights, strict=True):
+            if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
+                raise ArgumentError(f"loss_weights of output {name!r} should be a number, got {weight!r}.")
+        self.weights = weights
+        targets = leaves_for(y, y_pred, names, "y")
+        for name, one, target in zip(names, self.losses, targets, strict=True):
+            if one is not None and target is None:
+                raise ArgumentError(
+                    f"Output {name!r} has the loss {getattr(one, 'name', one)!r} but no target: y should hold one for each "
+                    "output with a loss. Set its loss to None if it should not be trained."
+                )
+            if one is None and target is not None and loss_weights is not None and len(names) > 1:
+                continue
+        for one, target, output, name in zip(self.losses, targets, tree.flatten(y_pred), names, strict=True):
+            if one is not None and hasattr(target, "shape"):
+                check_target(target, output, one, name)
+        active = sum(one is not None for one in self.losses)
+        self.trackers = [
+            Mean(name=f"{name}_loss") if active > 1 and one is not None else None
+            for name, one in zip(names, self.losses, strict=True)
+        ]
+
+    @staticmethod
+    def _resolve(loss: Any) -> Any:
+        found = losses_module.get(loss)
+        if found is None or isinstance(found, Loss) or not callable(found):
+            return found
+        return LossFunctionWrapper(found, name=getattr(found, "__name__", "loss"))
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The means of the single losses."""
+        return [tracker for tracker in self.trackers if tracker is not None]
+
+    def __call__(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        targets, outputs = leaves_for(y, y_pred, self.names, "y"), tree.flatten(y_pred)
+        if sample_weight is not None and not tree.is_nested(sample_weight):
+            row_weights = [sample_weight] * len(outputs)
+        else:
+            row_weights = leaves_for(sample_weight, y_pred, self.names, "sample_weight")
+        total = None
+        for i, loss in enumerate(self.losses):
+            if loss is None:
+                continue
+            value = loss(targets[i], outputs[i], row_weights[i])
+            weight = self.weights[i]
+            weighted = value if weight is None else value * weight
+            if self.trackers[i] is not None:
+                self.trackers[i].update_state(value, sample_weight=ops.shape(outputs[i])[0])
+            total = weighted if total is None else total + weighted
+        return total
+
+
+class CompiledMetrics:
+    """The metrics of all outputs, plain and weighted."""
+
+    def __init__(self, metrics: Any, weighted: Any, y: Any, y_pred: Any, names: list[str]) -> None:
+        self.names = names
+        outputs = tree.flatten(y_pred)
+        targets = leaves_for(y, y_pred, names, "y")
+        self.rows: list[tuple[int, Metric, bool]] = []  # output, metric, whether sample weights count
+        taken: set[str] = set()
+        for given, is_weighted in ((metrics, False), (weighted, True)):
+            if given is None:
+                continue
+            what = "weighted_metrics" if is_weighted else "metrics"
+            for i, entries in enumerate(per_output(what, given, y_pred, names, many=True)):
+                for entry in entries if isinstance(entries, list | tuple) else [entries]:
+                    if entry is None:
+                        continue
+                    metric = metrics_module.resolve(entry, targets[i], outputs[i])
+                    if len(names) > 1:
+                        self._rename(metric, f"{names[i]}_{metric.name}")
+                    elif metric.name in taken:
+                        n = 1
+                        while f"{metric.name}_{n}" in taken:
+                            n += 1
+                        self._rename(metric, f"{metric.name}_{n}")
+                    taken.add(metric.name)
+                    self.rows.append((i, metric, is_weighted))
+
+    @staticmethod
+    def _rename(metric: Metric, name: str) -> None:
+        metric.name = name
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All of them, in order."""
+        return [metric for _, metric, _ in self.rows]
+
+    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count one batch."""
+        targets, outputs = leaves_for(y, y_pred, self.names, "y"), tree.flatten(y_pred)
+        if sample_weight is not None and not tree.is_nested(sample_weight):
+            row_weights = [sample_weight] * len(outputs)
+        else:
+            row_weights = leaves_for(sample_weight, y_pred, self.names, "sample_weight")
+        for i, metric, is_weighted in self.rows:
+            if targets[i] is None:
+                continue
+            if is_weighted and row_weights[i] is not None:
+                metric.update_state(targets[i], outputs[i], sample_weight=row_weights[i])
+            else:
+                metric.update_state(targets[i], outputs[i])
+
+
+def spec_of(structure: Any) -> Any:
+    """The nest with a Spec for every array."""
+    return tree.map_structure(lambda leaf: Spec.of(leaf) if hasattr(leaf, "shape") else leaf, structure)
+
+
+def masks_of(structure: Any) -> list[Any]:
+    """The masks of the leaves."""
+    return [masks.get_mask(leaf) for leaf in tree.flatten(structure)]
+
+
+def put_masks(structure: Any, found: list[Any]) -> None:
+    """Give the leaves their masks back."""
+    for leaf, mask in zip(tree.flatten(structure), found, strict=True):
+        if mask is not None:
+            masks.set_mask(leaf, mask)

@@ -1,0 +1,651 @@
+"""compile, fit, evaluate, predict: what every model can do."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from cornu import optimizers
+from cornu.backend import B
+from cornu.base import config, tree
+from cornu.base.errors import ArgumentError, DataError, StateError
+from cornu.base.spec import Spec
+from cornu.callbacks.callback import CallbackList
+from cornu.callbacks.history import History
+from cornu.core import configurable
+from cornu.core.state import StateScope, value_and_grad
+from cornu.core.tracking import changes, find
+from cornu.core.variable import Variable
+from cornu.metrics import Mean, Metric
+from cornu.random.seed import global_generator, next_seed
+from cornu.training import diagnosis
+from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
+from cornu.training.engine import DeviceLogs, Engine, Forward, Interruption, any_form, batch_for_step, build_by_tracing
+from cornu.training.objective import CompiledLoss, CompiledMetrics, masks_of, output_names, put_masks
+
+
+class Trainer:
+    """Training, evaluation and prediction. Overriding `train_step(self, data)` is the same on every backend."""
+
+    stop_training = False
+    optimizer: Any = None
+    loss: Any = None
+    compiled = False
+    history: Any = None
+    _loss_tracker: Mean | None = None
+    _compiled_loss: CompiledLoss | None = None
+    _compiled_metrics: CompiledMetrics | None = None
+    _engines: Mapping[str, tuple[int, Any, Any]] = MappingProxyType({})
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | str = "auto",
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Configure training.
+
+        `loss`, `metrics` and `loss_weights` may be lists or dicts by output. `steps_per_execution` fixes how many steps
+        run in one dispatch (`"auto"` adapts it). `run_eagerly=True` runs Python step by step, for debugging.
+        """
+        if isinstance(steps_per_execution, bool) or (steps_per_execution != "auto" and int(steps_per_execution) < 1):
+            raise ArgumentError(f"steps_per_execution should be 'auto' or a positive int, got {steps_per_execution!r}.")
+        self.optimizer = optimizers.get(optimizer)
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16":  # type: ignore[attr-defined]
+            if self.optimizer is not None and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
+                self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
+        self.loss = loss
+        self._compile_arguments = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+        }
+        for one in tree.flatten(loss):
+            CompiledLoss._resolve(one)  # unknown names are errors here, not at the first step
+        self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile
+        self.steps_per_execution = steps_per_execution
+        self.stop_training = False
+        self.compiled = True
+        self._compiled_loss = self._compiled_metrics = None
+        self._loss_tracker = Mean(name="loss")
+        self._engines = {}
+
+    @property
+    def _compiles(self) -> bool:
+        return not getattr(self, "run_eagerly", False) and getattr(self, "jit_compile", "auto") is not False
+
+    # what subclasses may override
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training on `data`: x, (x, y) or (x, y, sample_weight). Returns what is logged."""
+        x, y, sample_weight = unpack_batch(data)
+
+        def forward() -> tuple[Any, Any]:
+            y_pred = self(x, training=True)  # type: ignore[operator]
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+            return self.optimizer.scale_loss(loss), (loss, y_pred, masks_of(y_pred))
+
+        trainable = self.trainable_variables  # type: ignore[attr-defined]
+        (_, (loss, y_pred, found)), gradients = value_and_grad(forward, trainable, has_aux=True)()
+        put_masks(y_pred, found)
+        self.optimizer.apply(gradients, trainable)
+        self._track_loss(loss, x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation. Returns what is logged."""
+        x, y, sample_weight = unpack_batch(data)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
+        self._track_loss(loss, x)
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for one batch."""
+        x, _, _ = unpack_batch(data)
+        return self(x, training=False)  # type: ignore[operator]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The scalar to minimise: the compiled loss plus what layers added."""
+        total = None
+        if self._compiled_loss is not None and y is not None:
+            total = self._compiled_loss(y, y_pred, sample_weight)
+        for added in self.losses:  # type: ignore[attr-defined]
+            added = B.sum(B.cast(added, config.floatx())) if hasattr(added, "shape") else B.convert(added)
+            total = added if total is None else total + added
+        if total is None:
+            if self.loss is not None and y is None:
+                raise DataError(
+                    f"The model was compiled with the loss {self.loss!r}, but the data has no targets: pass `y`, or let the "
+                    "data yield (x, y)."
+                )
+            raise ArgumentError(
+                "There is nothing to minimise: give `compile` a loss, call `add_loss` in a layer, or override "
+                "`compute_loss` or `train_step`."
+            )
+        return total
+
+    def stateless_compute_loss(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        metrics_variables: Any,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tuple[Any, tuple[Any, Any, Any, Any]]:
+        """`compute_loss` with these values for the variables, and their values after."""
+        from_model = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)  # type: ignore[attr-defined]
+        given = (trainable_variables, non_trainable_variables, metrics_variables)
+        bound = [pair for vs, values in zip(from_model, given, strict=True) for pair in zip(vs, values, strict=True)]
+        with StateScope(bound) as scope:
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training)
+            after = tuple([scope.get(v) for v in group] for group in from_model)
+        return loss, (*after, None)  # type: ignore[return-value]
+
+    def compute_loss_and_updates(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        metrics_variables: Any,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        training: bool = False,
+        optimizer_variables: Any = None,
+    ) -> tuple[Any, tuple[Any, Any, Any, Any]]:
+        """The loss as a function of the variables' values, for `train_step` in Keras-on-JAX form."""
+        trainable, others = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
+        metrics = self.metrics_variables  # type: ignore[attr-defined]
+        bound = [
+            *zip(trainable, trainable_variables, strict=True),
+            *zip(others, non_trainable_variables, strict=True),
+            *zip(metrics, metrics_variables, strict=True),
+        ]
+        with StateScope(bound) as scope:
+            y_pred = self(x, training=training)  # type: ignore[operator]
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training)
+            self._track_loss(loss, x)
+            updated = [scope.get(v) for v in others]
+            counted = [scope.get(v) for v in metrics]
+        return loss, (loss, y_pred, updated, counted)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Count one batch in the compiled metrics; the results so far."""
+        if self._compiled_metrics is not None and y is not None:
+            self._compiled_metrics.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The results of all metrics so far, by name."""
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            result = metric.result()
+            if isinstance(result, dict):
+                results |= result
+            else:
+                results[metric.name] = result
+        return results
+
+    def _track_loss(self, loss: Any, x: Any) -> None:
+        leaves = [leaf for leaf in tree.flatten(x) if leaf is not None]
+        if self._loss_tracker is not None:
+            self._loss_tracker.update_state(loss, sample_weight=leaves[0].shape[0] if leaves else 1)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The loss's mean, those of several outputs, the layers' and the compiled metrics."""
+        found: list[Metric] = [self._loss_tracker] if self._loss_tracker is not None else []
+        if self._compiled_loss is not None:
+            found += self._compiled_loss.metrics
+        found += [m for layer in self._flatten_layers(include_self=False) for m in find(layer, Metric)]  # type: ignore[attr-defined]
+        found += [m for name, m in self._attribute_metrics() if m not in found]
+        if self._compiled_metrics is not None:
+            found += self._compiled_metrics.metrics
+        return list({id(m): m for m in found}.values())
+
+    def _attribute_metrics(self) -> list[tuple[str, Metric]]:
+        own = {k: v for k, v in vars(self).items() if not k.startswith("_compile") and k != "_loss_tracker"}
+        holder = type("Holder", (), {})()
+        vars(holder).update(own)
+        return [(metric.name, metric) for metric in find(holder, Metric)]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the metrics, in the order of `evaluate`'s results."""
+        return [metric.name for metric in self.metrics]
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The variables of all metrics."""
+        return [v for metric in self._engine_metrics() for v in metric.variables]
+
+    def reset_metrics(self) -> None:
+        """Set all metrics to their beginning."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    # engines
+
+    def _is_default(self, name: str) -> bool:
+        return getattr(type(self), name) is getattr(Trainer, name)
+
+    def _engine_metrics(self) -> list[Metric]:
+        found = {id(m): m for m in [*self.metrics, *Trainer.metrics.fget(self)]}  # type: ignore[attr-defined]
+        return list(found.values())
+
+    def _engine_variables(self, kind: str) -> list[Variable]:
+        found: dict[Variable, None] = dict.fromkeys(self.variables)  # type: ignore[attr-defined]
+        if kind != "predict":
+            found |= dict.fromkeys(v for metric in self._engine_metrics() for v in metric.variables)
+        if kind == "train":
+            for optimizer in {id(o): o for o in [self.optimizer, *find(self, optimizers.Optimizer)]}.values():
+                if optimizer is not None:
+                    found |= dict.fromkeys(optimizer.variables)
+        found[global_generator().state] = None
+        return list(found)
+
+    def _engine(self, kind: str) -> Any:
+        """The engine for a kind of step, made anew when the model has changed since."""
+        cached = self._engines.get(kind)
+        if cached is not None and cached[0] == changes():
+            return cached[2]
+        key = (
+            self._compiles,
+            tuple(map(id, self._engine_variables(kind))),
+            tuple(v.trainable for v in self.variables),  # type: ignore[attr-defined]
+            tuple((id(layer), layer._version) for layer in self._flatten_layers()),  # type: ignore[attr-defined]
+        )
+        engine = cached[2] if cached is not None and cached[1] == key else None
+        if engine is None:
+            engine = Forward(self) if kind == "predict" else Engine(self, kind)
+        self._engines = {**self._engines, kind: (changes(), key, engine)}
+        return engine
+
+    def _prepare(self, kind: str, batch: Any) -> None:
+        """Build what is not built, for a batch (x, y, sample_weight) of this form."""
+        if config.backend() == "numpy" and kind == "train":
+            B.value_and_grad(lambda values: (values[0], None), [])  # raises the error that says so
+        x, y, sample_weight = batch
+        if kind == "train" and not self._is_default("train_step"):
+            if not self.built or self.optimizer is not None and not self.optimizer.built:  # type: ignore[attr-defined]
+                self._make_objectives(x, y)
+                build_by_tracing(self, lambda b: any_form(self, self.train_step)(batch_for_step(*b)), batch)
+            return
+        self._make_objectives(x, y)
+        if kind == "train" and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    def _make_objectives(self, x: Any, y: Any) -> None:
+        """Build the model by tracing it if need be, and match losses and metrics to its outputs."""
+        wanted = self.compiled and self._compiled_loss is None and self._compiled_metrics is None
+        arguments = getattr(self, "_compile_arguments", {})
+        has_objectives = any(arguments.get(k) is not None for k in ("loss", "metrics", "weighted_metrics"))
+        if self._fully_built() and not (wanted and has_objectives):  # type: ignore[attr-defined]
+            return
+        if not self._defines_call():  # type: ignore[attr-defined]
+            return
+        y_pred = build_by_tracing(self, lambda arrays: self(arrays, training=False), x)  # type: ignore[operator]
+        self.built = True
+        if not wanted or not has_objectives or y is None:
+            return
+        names = output_names(y_pred, getattr(self, "output_names", None))
+        y_specs = tree.map_structure(
+            lambda leaf: None if leaf is None else Spec((None, *leaf.shape[1:]), Spec.of(leaf).dtype), y
+        )
+        if arguments["loss"] is not None:
+            self._compiled_loss = CompiledLoss(arguments["loss"], arguments["loss_weights"], y_specs, y_pred, names)
+        if arguments["metrics"] is not None or arguments["weighted_metrics"] is not None:
+            self._compiled_metrics = CompiledMetrics(
+                arguments["metrics"], arguments["weighted_metrics"], y_specs, y_pred, names
+            )
+
+    # the verbs
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: Any = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> History:
+        """Train for `epochs` passes over the data; returns the History callback.
+
+        `x` (and `y`) are arrays, nests of them, or `x` yields batches: a PyDataset, generator, DataLoader, iterable.
+        `batch_size` defaults to 32. Ctrl-C leaves a usable model.
+        """
+        with config.backend_scope(self._backend):  # type: ignore[attr-defined]
+            self._check_compiled("fit")
+            _check_counts(
+                epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+            )
+            data = adapt(x, y, sample_weight, batch_size, shuffle, class_weight)
+            held_out = None
+            if validation_split and validation_data is None:
+                if not isinstance(data, ArrayData):
+                    raise ArgumentError(
+                        "validation_split needs arrays; for data that yields batches use validation_data."
+                    )
+                data, held_out = split_rows(data, validation_split)
+            elif validation_data is not None:
+                held_out = _validation(validation_data, validation_batch_size or batch_size)
+            if isinstance(held_out, ArrayData) and validation_batch_size is not None:
+                held_out.batch_size = min(validation_batch_size, held_out.rows)
+            return self._fit(
+                data,
+                held_out,
+                epochs,
+                verbose,
+                callbacks,
+                initial_epoch,
+                steps_per_epoch,
+                validation_steps,
+                validation_freq,
+            )
+
+    def _fit(
+        self,
+        data: ArrayData | BatchData,
+        held_out: ArrayData | BatchData | None,
+        epochs: int,
+        verbose: Any,
+        callbacks: Any,
+        initial_epoch: int,
+        steps: int | None,
+        validation_steps: int | None,
+        validation_freq: Any,
+    ) -> History:
+        self._prepare("train", data.structure if isinstance(data, ArrayData) else data.peek())
+        engine: Engine = self._engine("train")
+        epochs = min(epochs, config.max_epochs() or epochs)
+        cap = config.max_steps_per_epoch()
+        if cap is not None:
+            known = steps or data.num_batches
+            steps = cap if known is None else min(cap, known)
+        if isinstance(data, BatchData) and data.endless and steps is None and data.num_batches is None and epochs > 1:
+            warnings.warn(
+                "The data is a generator, which ends once: give steps_per_epoch for several epochs.", stacklevel=4
+            )
+        told = callbacks
+        if not isinstance(told, CallbackList):
+            told = CallbackList(callbacks, add_history=True, add_progbar=_is_verbose(verbose), model=self)
+        told.set_params({"epochs": epochs, "steps": steps or data.num_batches, "verbose": verbose})
+        every = told.wants_every("train")
+        fixed = self.steps_per_execution if isinstance(self.steps_per_execution, int) else None
+        seed = self._data_seed()
+        self.stop_training = False
+        told.on_train_begin()
+        logs: dict[str, Any] = {}
+        with Interruption() as interruption:
+            for epoch in range(initial_epoch, epochs):
+                told.on_epoch_begin(epoch)
+                count = 0
+
+                def begin(step: int) -> None:
+                    if every:
+                        told.on_train_batch_begin(step)
+
+                def end(step: int, found: DeviceLogs) -> bool:
+                    nonlocal count
+                    count = step + 1
+                    told.on_train_batch_end(step, dict(found.fetch()) if every else found)
+                    return self.stop_training
+
+                def found_bad(step: int, epoch: int = epoch) -> None:
+                    diagnosis.report(self, data, epoch, step, seed)
+
+                found = engine.epoch(data, epoch, steps, seed, every, fixed, begin, end, interruption, found_bad)
+                if found is None:
+                    raise DataError(
+                        f"The data ended: epoch {epoch + 1} had no batch left. Yield more, or train fewer epochs."
+                    )
+                if steps is not None and count < steps and not self.stop_training:
+                    warnings.warn(
+                        f"The data ended after {count} of {steps} steps in epoch {epoch + 1}; training stops there. It should "
+                        "yield at least steps_per_epoch × epochs batches.",
+                        stacklevel=4,
+                    )
+                    self.stop_training = True
+                logs = dict(found.fetch())
+                if isinstance(data, BatchData):
+                    data.end_of_epoch()
+                if held_out is not None and _validates(epoch, validation_freq):
+                    values = self._evaluate(held_out, told, validation_steps, interruption)
+                    logs |= {f"val_{name}": value for name, value in values.items()}
+                told.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+        if self.optimizer is not None and hasattr(self.optimizer, "finalize_variable_values"):
+            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
+        told.on_train_end(logs)
+        self.history = told.history
+        return told.history  # type: ignore[return-value]
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The loss and metrics on the data: a number, a list in the order of `metrics_names`, or a dict."""
+        if kwargs:
+            raise ArgumentError(f"evaluate has no argument {', '.join(map(repr, kwargs))}.")
+        with config.backend_scope(self._backend):  # type: ignore[attr-defined]
+            self._check_compiled("evaluate")
+            _check_counts(steps=steps)
+            data = adapt(x, y, sample_weight, batch_size)
+            told = callbacks
+            if not isinstance(told, CallbackList):
+                told = CallbackList(callbacks, add_progbar=_is_verbose(verbose), model=self)
+            told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
+            with Interruption() as interruption:
+                logs = self._evaluate(data, told, steps, interruption)
+            return logs if return_dict else self._as_list(logs)
+
+    def _evaluate(
+        self, data: ArrayData | BatchData, told: CallbackList, steps: int | None, interruption: Interruption
+    ) -> dict[str, Any]:
+        self._prepare("test", data.structure if isinstance(data, ArrayData) else data.peek())
+        engine: Engine = self._engine("test")
+        every = told.wants_every("test")
+        fixed = self.steps_per_execution if isinstance(self.steps_per_execution, int) else None
+        told.on_test_begin()
+
+        def begin(step: int) -> None:
+            if every:
+                told.on_test_batch_begin(step)
+
+        def end(step: int, found: DeviceLogs) -> bool:
+            told.on_test_batch_end(step, dict(found.fetch()) if every else found)
+            return False
+
+        found = engine.epoch(data, 0, steps, 0, every, fixed, begin, end, interruption, lambda step: None)
+        if found is None:
+            raise DataError("The data to evaluate on yields no batch.")
+        logs = dict(found.fetch())
+        told.on_test_end(logs)
+        return logs
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """The outputs for all rows of `x`, as NumPy arrays."""
+        with config.backend_scope(self._backend):  # type: ignore[attr-defined]
+            _check_counts(steps=steps)
+            data = adapt(x, None, None, batch_size)
+            if not self._fully_built():  # type: ignore[attr-defined]
+                batch = data.structure if isinstance(data, ArrayData) else data.peek()
+                build_by_tracing(self, lambda arrays: self(arrays, training=False), batch[0])  # type: ignore[operator]
+                self.built = True
+            forward: Forward = self._engine("predict")
+            told = None
+            if callbacks or _is_verbose(verbose) and _shows_predictions(verbose):
+                told = CallbackList(callbacks, add_progbar=_is_verbose(verbose), model=self)
+                told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
+                told.on_predict_begin()
+            results: list[Any] = []
+            outputs: Any = None
+            with Interruption() as interruption:
+                for i, (batch, _, _) in enumerate(data.batches(0, 0)):
+                    if steps is not None and i >= steps:
+                        break
+                    interruption.check()
+                    if told is not None:
+                        told.on_predict_batch_begin(i)
+                    leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
+                    arrays = iter(B.transfer(leaves))
+                    outputs = forward(tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch))
+                    results.append(tree.flatten(outputs))
+                    if i >= 2:  # the device works ahead, but outputs do not pile up on it
+                        results[i - 2] = [np.asarray(leaf) for leaf in B.to_numpy_tree(results[i - 2])]
+                    if told is not None:
+                        told.on_predict_batch_end(i, {"outputs": outputs})
+            if not results:
+                raise DataError("The data to predict for yields no batch.")
+            columns = zip(*(B.to_numpy_tree(row) for row in results), strict=True)
+            joined = [np.array(column[0]) if len(column) == 1 else np.concatenate(column) for column in columns]
+            if told is not None:
+                told.on_predict_end()
+            return tree.pack_sequence_as(outputs, joined)
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """One training step on one batch; the loss and metrics so far."""
+        return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """One evaluation step on one batch; the loss and metrics so far."""
+        return self._on_batch("test", x, y, sample_weight, None, return_dict)
+
+    def _on_batch(self, kind: str, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool) -> Any:
+        with config.backend_scope(self._backend):  # type: ignore[attr-defined]
+            self._check_compiled(f"{kind}_on_batch")
+            data = adapt(x, y, sample_weight, None, False, class_weight)
+            if not isinstance(data, ArrayData):
+                raise DataError(f"{kind}_on_batch needs arrays, got {type(x).__name__}.")
+            self._prepare(kind, data.structure)
+            logs, _ = self._engine(kind).run_batch(data.structure, False)
+            values = dict(logs.fetch())
+            return values if return_dict else self._as_list(values)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, as NumPy arrays."""
+        rows = next(leaf.shape[0] for leaf in tree.flatten(adapt(x).structure) if leaf is not None)  # type: ignore[union-attr]
+        return self.predict(x, batch_size=rows, verbose=0)
+
+    def _as_list(self, logs: dict[str, Any]) -> Any:
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+    def _data_seed(self) -> int:
+        """The seed of the data's order, drawn once for each model."""
+        if not hasattr(self, "_seed_of_data"):
+            self._seed_of_data = next_seed()
+        return self._seed_of_data
+
+    def _check_compiled(self, method: str) -> None:
+        if not self.compiled:
+            raise StateError(
+                f"{self._label()} is not compiled: call `model.compile(optimizer=..., loss=...)` before `{method}`."  # type: ignore[attr-defined]
+            )
+
+    # files
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was given, as plain data; None if it was not called."""
+        if not self.compiled:
+            return None
+        arguments = dict(self._compile_arguments)
+        arguments["optimizer"] = self.optimizer
+        if arguments["steps_per_execution"] == "auto":  # Keras has no such value
+            arguments["steps_per_execution"] = 1
+        return {name: configurable.serialize(value) for name, value in arguments.items()}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` described."""
+        arguments = {name: configurable.deserialize(value) for name, value in config.items()}
+        if arguments.get("steps_per_execution") == 1:
+            arguments["steps_per_execution"] = "auto"
+        self.compile(**arguments)
+        if self.built and self.optimizer is not None:  # type: ignore[attr-defined]
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+
+def _is_verbose(verbose: Any) -> bool:
+    return verbose not in (0, "0", False)
+
+
+def _shows_predictions(verbose: Any) -> bool:
+    """Predicting is quiet off the terminal unless asked."""
+    return verbose != "auto" or sys.stdout.isatty()
+
+
+def _check_counts(**counts: Any) -> None:
+    for name, value in counts.items():
+        least = 0 if name == "epochs" else 1
+        if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
+            raise ArgumentError(f"{name} should be a positive int, got {value!r}.")
+
+
+def _validation(validation_data: Any, batch_size: int | None) -> ArrayData | BatchData:
+    if isinstance(validation_data, tuple) and len(validation_data) in (2, 3):
+        return adapt(validation_data[0], validation_data[1], (*validation_data, None)[2], batch_size)
+    if isinstance(validation_data, tuple | list | dict) or hasattr(validation_data, "shape"):
+        return adapt(validation_data, None, None, batch_size)
+    return adapt(validation_data)
+
+
+def _validates(epoch: int, frequency: Any) -> bool:
+    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency

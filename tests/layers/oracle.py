@@ -1,0 +1,114 @@
+"""Keras itself as the oracle of a layer: values, gradients, state, shapes, configuration."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import jax
+import keras
+import numpy as np
+
+import cornu.layers
+from cornu.core.state import value_and_grad
+from cornu.core.symbolic import KerasTensor
+from cornu.core.variable import Variable
+
+_NOT_OURS = {"activity_regularizer", "quantization_config"}  # in Keras' configurations even where they are None
+
+
+def rows(*shapes, seed=0):
+    """Normally distributed arrays, one for each shape; alone where there is one."""
+    rng = np.random.default_rng(seed)
+    arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def plain(config):
+    """A configuration with tuples as lists, as JSON has it."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "__tuple__":
+            return [plain(item) for item in config["items"]]
+        return {key: plain(value) for key, value in config.items()}
+    return [plain(item) for item in config] if isinstance(config, list | tuple) else config
+
+
+def close(ours, theirs, tolerance=1e-5):
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
+    scale = max(1.0, float(np.abs(np.asarray(theirs, "float64")).max(initial=0)))
+    np.testing.assert_allclose(ours.astype("float64"), theirs.astype("float64"), atol=tolerance * scale, rtol=0)
+
+
+def random_weights(layer, seed=1):
+    """Values for all weights; positive, so that variances are possible ones."""
+    rng = np.random.default_rng(seed)
+    return [rng.uniform(0.5, 1.5, np.shape(w)).astype("float32") for w in layer.get_weights()]
+
+
+def pair(name, **kwargs):
+    """Our layer and Keras' one."""
+    return getattr(cornu.layers, name)(**kwargs), getattr(keras.layers, name)(**kwargs)
+
+
+def agree(name, kwargs, inputs, tolerance=1e-5, gradients=True, shapes=(), **call):
+    """Assert that our layer is Keras' one: same weights, outputs, updates, gradients, symbolic shapes, configuration."""
+    ours, theirs = pair(name, **kwargs)
+    ours(inputs), theirs(inputs)
+    assert [(w.name, tuple(w.shape)) for w in ours.weights] == [(w.name, tuple(w.shape)) for w in theirs.weights]
+    assert [w.name for w in ours.trainable_weights] == [w.name for w in theirs.trainable_weights]
+    weights = random_weights(theirs)
+    ours.set_weights(weights), theirs.set_weights(weights)
+    expected = theirs(inputs, **call)
+    close(ours(inputs, **call), expected, tolerance)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        close(mine, other, tolerance)
+    if gradients:
+        _agree_on_gradients(ours, theirs, inputs, np.asarray(expected), call, 10 * tolerance)
+    many = isinstance(inputs, list)
+    for unknown in [[(None, *x.shape[1:]) for x in (inputs if many else [inputs])], *([shape] for shape in shapes)]:
+        kind = str((inputs[0] if many else inputs).dtype)
+        mine, other = ([tensor(shape, kind) for shape in unknown] for tensor in (KerasTensor, keras.KerasTensor))
+        symbolic = (ours(mine), theirs(other)) if many else (ours(mine[0]), theirs(other[0]))
+        assert symbolic[0].shape == tuple(symbolic[1].shape)
+        assert symbolic[0].dtype == symbolic[1].dtype
+    agree_on_config(ours, theirs, inputs)
+
+
+def agree_on_config(ours, theirs, inputs):
+    """Each library reads the other's configuration."""
+    mine, other = plain(ours.get_config()), plain(theirs.get_config())
+    missing = {key for key in other if key not in mine and not (key in _NOT_OURS and other[key] is None)}
+    assert not missing
+    different = {key: (mine[key], other[key]) for key in mine.keys() & other.keys() - {"name"} if mine[key] != other[key]}
+    assert not different
+    ours_again = type(ours).from_config(theirs.get_config())
+    theirs_again = type(theirs).from_config(mine)
+    ours_again(inputs), theirs_again(inputs)
+    ours_again.set_weights(ours.get_weights()), theirs_again.set_weights(ours.get_weights())
+    close(ours_again(inputs), ours(inputs))
+    close(theirs_again(inputs), ours(inputs), 1e-4)
+
+
+def _agree_on_gradients(ours, theirs, inputs, expected, call, tolerance):
+    weights = np.random.default_rng(3).normal(size=expected.shape).astype("float32")
+    many = isinstance(inputs, list)
+    leaves = [Variable(x) for x in inputs] if many else [Variable(inputs)]
+
+    def our_loss():
+        values = [leaf.value for leaf in leaves]
+        return (ours(values if many else values[0], **call) * weights).sum()
+
+    _, mine = value_and_grad(our_loss, [*leaves, *ours.trainable_variables])()
+
+    def their_loss(values, trainable):
+        fixed = [v.value for v in theirs.non_trainable_variables]
+        out, _ = theirs.stateless_call(trainable, fixed, values if many else values[0], **call)
+        return (out * weights).sum()
+
+    values = list(inputs) if many else [inputs]
+    other = jax.grad(their_loss, argnums=(0, 1))(values, [v.value for v in theirs.trainable_variables])
+    for a, b in zip(mine, jax.tree.leaves(other), strict=True):
+        close(a, b, tolerance)
