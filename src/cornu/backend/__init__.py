@@ -1,4 +1,4 @@
-"""Floor 1: the array frameworks, each behind the same contract.
+"""Floor 1: the array frameworks, each behind the same contract; also the names of `keras.backend`.
 
 `B` stands for whichever backend is current at the moment of the call: `B.exp(x)`. A backend is loaded when it is
 first used, never when cornu is imported.
@@ -13,8 +13,28 @@ from typing import Any, cast
 from cornu.backend.contract import Array, Backend
 from cornu.base import config
 from cornu.base.errors import MissingDependencyError, unknown_name
+from cornu.base.lazy import lazy_names
 
-__all__ = ["Array", "B", "Backend", "current", "load"]
+__getattr__, __dir__, _public = lazy_names(
+    __name__,
+    {
+        "backend": "cornu.base.config",
+        "clear_session": "cornu.utils.session",
+        "epsilon": "cornu.base.config",
+        "floatx": "cornu.base.config",
+        "get_uid": "cornu.utils.session",
+        "image_data_format": "cornu.base.config",
+        "is_float_dtype": "cornu.base.dtypes",
+        "is_int_dtype": "cornu.base.dtypes",
+        "is_keras_tensor": "cornu.core.symbolic",
+        "result_type": "cornu.base.dtypes",
+        "set_epsilon": "cornu.base.config",
+        "set_floatx": "cornu.base.config",
+        "set_image_data_format": "cornu.base.config",
+        "standardize_dtype": "cornu.base.dtypes",
+    },
+)
+__all__ = ["Array", "B", "Backend", "current", "load", *_public]
 
 _BUILT_IN = {"jax": "JaxBackend", "numpy": "NumpyBackend"}
 _loaded: dict[str, Backend] = {}

@@ -115,3 +115,13 @@ def is_float(dtype: str) -> bool:
 def is_integer(dtype: str) -> bool:
     """Whether the dtype name is a signed or unsigned integer (not bool)."""
     return dtype in INTEGERS or dtype in ("int4", "uint4")
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Whether the dtype, a name or a framework's, is a floating-point one."""
+    return is_float(standardize_dtype(dtype))
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Whether the dtype, a name or a framework's, is an integer one."""
+    return is_integer(standardize_dtype(dtype))

@@ -20,6 +20,7 @@ _names: dict[Any, str] = {}  # the reverse
 _scopes: list[dict[str, Any]] = []  # custom_object_scope, innermost last
 
 PACKAGES = {
+    "keras.src.models.functional": "cornu.models.functional",
     "keras": "cornu",
     "keras.layers": "cornu.layers",
     "keras.models": "cornu.models",

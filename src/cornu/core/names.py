@@ -17,9 +17,14 @@ def snake_case(name: str) -> str:
 
 def auto_name(prefix: str) -> str:
     """`prefix`, then `prefix_1`, … in the order asked."""
-    count = _counts[prefix]
-    _counts[prefix] += 1
+    count = next_count(prefix) - 1
     return f"{prefix}_{count}" if count else prefix
+
+
+def next_count(prefix: str) -> int:
+    """How many names with this prefix were given, this one included."""
+    _counts[prefix] += 1
+    return _counts[prefix]
 
 
 def reset_names() -> None:

@@ -133,6 +133,11 @@ class OpCall:
         return f"<op {self.fn.__name__} name={self.name}>"
 
 
+def is_keras_tensor(x: Any) -> bool:
+    """Whether `x` is a symbolic tensor."""
+    return isinstance(x, KerasTensor)
+
+
 def any_symbolic(structure: Any) -> bool:
     """Whether a symbolic tensor is among the leaves."""
     return any(isinstance(leaf, KerasTensor) for leaf in tree.flatten(structure))

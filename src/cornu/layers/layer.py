@@ -14,7 +14,7 @@ from cornu import constraints, initializers, ops, regularizers
 from cornu.backend import B, current
 from cornu.base import policies, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, CornuError, OpError, ShapeError, StateError
+from cornu.base.errors import ArgumentError, CornuError, DTypeError, OpError, ShapeError, StateError
 from cornu.base.policies import DTypePolicy
 from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core import masks
@@ -29,6 +29,7 @@ from cornu.layers.input_spec import check_inputs
 from cornu.metrics import Metric
 from cornu.random.seed import SeedGenerator
 
+_UNUSED = ("quantization_config", "lora_rank", "lora_alpha", "gptq_unpacked_column_size")
 _LEGACY = ("input_shape", "batch_input_shape", "input_dim", "input_length", "batch_size", "weights", "input_dtype")
 
 
@@ -89,6 +90,9 @@ class Layer(Configurable):
         **kwargs: Any,
     ) -> None:
         legacy = {key: kwargs.pop(key) for key in _LEGACY if key in kwargs}
+        for key in _UNUSED:  # Keras writes them into configurations
+            if key in kwargs and kwargs[key] is None:
+                del kwargs[key]
         if kwargs:
             raise ArgumentError(
                 f"{type(self).__name__} has no argument {', '.join(map(repr, kwargs))}. "
@@ -386,12 +390,12 @@ class Layer(Configurable):
             context.call = _Call(training)
         try:
             return self._call_on_values(signature, args, kwargs)
-        except OpError as error:
-            if getattr(error, "layer", None):
+        except (OpError, ShapeError, DTypeError, ArgumentError) as error:
+            if getattr(error, "layer", None) or self._label() in str(error):
                 raise
-            shapes = tree.map_structure(lambda x: tuple(x.shape) if hasattr(x, "shape") else x, args)
+            shapes = tree.map_structure(lambda x: _build_shape(x) if hasattr(x, "shape") else x, args)
             shown = shapes[0] if len(shapes) == 1 else shapes
-            wrapped = OpError(f"{self._label()}, called on inputs of shape {shown}: {error}")
+            wrapped = type(error)(f"{self._label()}, called on inputs of shape {shown}: {error}")
             wrapped.layer = self.name  # type: ignore[attr-defined]
             raise wrapped from error
         finally:

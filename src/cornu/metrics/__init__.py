@@ -1,30 +1,229 @@
-"""TEMPORARY by lead so that layers import; helper B replaces this whole package."""
-from cornu.backend import B
-from cornu.core.configurable import Configurable
-from cornu.core.tracking import find
-from cornu.core.variable import Variable
-from cornu.core.names import auto_name, snake_case
-from cornu import ops, initializers
-class Metric(Configurable):
-    def __init__(self, dtype=None, name=None):
-        self.name = name or auto_name(snake_case(type(self).__name__)); self._vars=[]
-    def add_weight(self, shape=(), initializer="zeros", dtype=None, name=None):
-        v=Variable(initializers.get(initializer), shape, dtype, False, name=name); self._vars.append(v); return v
-    add_variable=add_weight
-    @property
-    def variables(self): return find(self, Variable)
-    def reset_state(self):
-        for v in self.variables: v.assign(B.zeros(v.shape, v.dtype))
-class Mean(Metric):
-    def __init__(self, name="mean", dtype=None):
-        super().__init__(dtype, name); self.total=self.add_weight(name="total"); self.count=self.add_weight(name="count")
-    def update_state(self, values, sample_weight=None):
-        w=1. if sample_weight is None else sample_weight
-        self.total.assign(self.total.value+ops.sum(ops.cast(values,"float32"))*w); n=1
-        self.count.assign(self.count.value+n*w)
-    def result(self): return self.total.value/ops.maximum(self.count.value,1e-7)
-class _Acc(Mean):
-    def update_state(self, y, p, sample_weight=None):
-        m=ops.equal(ops.argmax(p,-1), ops.reshape(ops.cast(y,'int32'),(-1,)))
-        self.total.assign(self.total.value+ops.sum(ops.cast(m,"float32"))); self.count.assign(self.count.value+m.shape[0])
-def resolve(identifier, y, p): return identifier if isinstance(identifier, Metric) else _Acc(name=identifier)
+"""Metrics: what training reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cornu.base.errors import ArgumentError
+from cornu.core.lookup import Family
+from cornu.losses import ALIASES
+from cornu.losses.functions import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+from cornu.metrics.confusion import (
+    AUC,
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from cornu.metrics.functions import (
+    binary_accuracy,
+    categorical_accuracy,
+    concordance_correlation,
+    pearson_correlation,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+from cornu.metrics.iou import (
+    BinaryIoU,
+    IoU,
+    MeanIoU,
+    OneHotIoU,
+    OneHotMeanIoU,
+)
+from cornu.metrics.means import (
+    Accuracy,
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    ConcordanceCorrelation,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    PearsonCorrelation,
+    Poisson,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SquaredHinge,
+    TopKCategoricalAccuracy,
+)
+from cornu.metrics.metric import (
+    Mean,
+    MeanMetricWrapper,
+    Metric,
+    Sum,
+)
+from cornu.metrics.regression import (
+    R2Score,
+    RootMeanSquaredError,
+)
+
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "BinaryIoU",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConcordanceCorrelation",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "IoU",
+    "KLDivergence",
+    "LogCoshError",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetricWrapper",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "concordance_correlation",
+    "deserialize",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "pearson_correlation",
+    "poisson",
+    "serialize",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
+]
+
+_classes = {name: globals()[name] for name in __all__ if name[0].isupper() and "Metric" not in name}
+_short = {short: long for short, long in ALIASES.items() if long not in ("log_cosh", "huber")}
+_family = Family(
+    "metric",
+    _classes,
+    {
+        "binary_focal_crossentropy": binary_focal_crossentropy,
+        "categorical_focal_crossentropy": categorical_focal_crossentropy,
+        "huber": huber,
+    },
+    {
+        **_short,
+        **{short.upper(): long for short, long in _short.items() if len(short) <= 4},
+        "acc": "accuracy",
+        "logcosh": "LogCoshError",
+        "log_cosh": "LogCoshError",
+        "rmse": "RootMeanSquaredError",
+        "fbeta_score": "FBetaScore",
+        "mean_iou": "MeanIoU",
+    },
+)
+serialize = _family.serialize
+deserialize = _family.deserialize
+_BY_SHAPE = {
+    "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
+    "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
+}
+_BY_SHAPE |= {"acc": _BY_SHAPE["accuracy"], "ce": _BY_SHAPE["crossentropy"]}
+
+
+def get(identifier: Any) -> Any:
+    """The metric for a name (with its defaults), a configuration, a class, a function or itself; None stays None.
+
+    `"accuracy"` is plain equality here: which accuracy a model means is decided by its outputs' shape, when it trains.
+    """
+    return _family.get(identifier)
+
+
+def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
+    """The metric that `compile(metrics=[identifier])` means for targets and predictions of these shapes.
+
+    `"accuracy"` (`"acc"`) and `"crossentropy"` (`"ce"`) become the binary one for one prediction a sample, the sparse
+    one for labels that are class numbers, else the categorical one. A metric given by name is called by that name;
+    functions and losses become means. `y_true` and `y_pred` are anything that has a shape.
+    """
+    if isinstance(identifier, str) and identifier.lower() in _BY_SHAPE:
+        binary, sparse, categorical = _BY_SHAPE[identifier.lower()]
+        truth, guess = tuple(y_true.shape), tuple(y_pred.shape)
+        if len(guess) < 2 or guess[-1] == 1:
+            return binary(name=identifier)
+        return (sparse if len(truth) < len(guess) or truth[-1] == 1 else categorical)(name=identifier)
+    found = get(identifier)
+    if isinstance(found, Metric):
+        if isinstance(identifier, str):
+            found.name = identifier
+        return found
+    if not callable(found):
+        raise ArgumentError(
+            f"A metric should be a name, a Metric or a function of (y_true, y_pred), got {identifier!r}."
+        )
+    return MeanMetricWrapper(found, identifier if isinstance(identifier, str) else None)

@@ -16,6 +16,8 @@ from cornu.layers.core.input_layer import Input, InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.model import Model, fitting
 
+__all__ = ["Functional"]
+
 
 class Functional(Model):
     """The model that computes `outputs` from `inputs`, symbolic tensors or lists and dicts of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from cornu import ops, saving
@@ -14,6 +15,7 @@ from cornu.core import configurable, masks
 from cornu.core.state import infer
 from cornu.core.symbolic import KerasTensor
 from cornu.layers.layer import Layer
+from cornu.models.summary import summary
 from cornu.training.trainer import Trainer
 
 
@@ -101,6 +103,22 @@ class Model(Trainer, Layer):
 
     def _defines_call(self) -> bool:
         return type(self).call is not Model.call
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: tuple[str, str] | None = None,
+    ) -> None:
+        """Print a table of the layers, their output shapes and parameter counts.
+
+        `print_fn` receives it line by line instead; `expand_nested` shows the layers of models within.
+        """
+        self._check_built("be summarised")
+        summary(self, line_length, print_fn, expand_nested, show_trainable, layer_range)
 
     # files
 

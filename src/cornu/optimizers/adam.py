@@ -172,8 +172,8 @@ class Nadam(_Moments):
 class Lamb(_Moments):
     r"""Adam's step $r = \hat m / (\sqrt{\hat v} + \epsilon)$, made as long as the variable itself.
 
-    $\theta \leftarrow \theta - \eta \frac{\lVert\theta\rVert}{\lVert r\rVert} r$, for each variable by itself: for large batches.
-    https://arxiv.org/abs/1904.00962
+    $\theta \leftarrow \theta - \eta \frac{\lVert\theta\rVert}{\lVert r\rVert} r$, for each variable by itself.
+    For large batches. https://arxiv.org/abs/1904.00962
     """
 
     def __init__(

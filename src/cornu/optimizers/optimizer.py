@@ -21,6 +21,7 @@ from cornu.core.context import name_scope
 from cornu.core.names import auto_name, snake_case
 from cornu.core.state import StateScope, functional
 from cornu.core.variable import Variable
+from cornu.initializers import get as get_initializer
 from cornu.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 
 
@@ -46,13 +47,13 @@ class Optimizer(Configurable):
     `learning_rate` is a number, a schedule or a function without arguments. Around the rule this class does, in order:
     average the gradients of `gradient_accumulation_steps` calls; clip them by value, by each one's norm (`clipnorm`)
     or by the norm of all (`global_clipnorm`); shrink the variables by lr · `weight_decay`
-    (https://arxiv.org/abs/1711.05101); keep averages of them with `use_ema`, which replace them every `ema_overwrite_frequency` steps, or at the end of
-    training where None; apply their constraints. Gradients are divided by `loss_scale_factor`, by which `scale_loss`
-    multiplies. Compiled or not, a step is a pure function of the variables.
+    (https://arxiv.org/abs/1711.05101); keep averages of them with `use_ema`, which replace them every
+    `ema_overwrite_frequency` steps, or at the end of training where None; apply their constraints. Gradients are
+    divided by `loss_scale_factor`, by which `scale_loss` multiplies. A step is a pure function of the variables.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let a constructor that ends in `**kwargs: Unpack[Settings]` show and take the settings by name and position."""
+        """Let constructors that end in `**kwargs: Unpack[Settings]` show and take the settings, also by position."""
         super().__init_subclass__(**kwargs)
         init = cls.__dict__.get("__init__")
         if init is None or init.__annotations__.get("kwargs") != "Unpack[Settings]":
@@ -176,9 +177,18 @@ class Optimizer(Configurable):
         name: str | None = None,
     ) -> Variable:
         """A variable of the optimizer's state."""
+        if initializer == "zeros":  # made on the device, without drawing a seed
+            initializer = _zeros
         with name_scope(self.name):
             variable = Variable(
-                initializer, shape, dtype, False, aggregation=aggregation, layout=layout, name=name, autocast=False
+                get_initializer(initializer),
+                shape,
+                dtype,
+                False,
+                aggregation=aggregation,
+                layout=layout,
+                name=name,
+                autocast=False,
             )
         self._variables.append(variable)
         return variable
@@ -280,7 +290,7 @@ class Optimizer(Configurable):
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Let no weight decay act on these variables, nor where one of the patterns `var_names` is found in the path."""
+        """Let no weight decay act on these variables, nor where one of the patterns `var_names` is in the path."""
         if self.built:
             raise StateError(
                 f"{self.name}: call `exclude_from_weight_decay` before the optimizer is built, before `fit`."
@@ -489,6 +499,10 @@ class Optimizer(Configurable):
 
 class ScheduledRateError(ArgumentError, TypeError):
     """A number where a schedule decides."""
+
+
+def _zeros(shape: Any, dtype: Any = None) -> Array:
+    return B.zeros(shape, dtype)
 
 
 def _rate(value: Any, kind: str) -> float:

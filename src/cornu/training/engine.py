@@ -115,15 +115,13 @@ class Engine:
         tracker = model._loss_tracker if kind == "train" else None
         self.watched = next((i for i, v in enumerate(self.variables) if tracker and v is tracker.total), None)
         initialize(self.variables)
-        self._structure: Any = None
         self._log_names: list[str] = []
         self._seconds_per_step: float | None = None
         self._chunk = 1
         compiled = model._compiles
         compile = B.compile if compiled else lambda fn, donate=False: fn
         self._single = compile(self._single_step, donate=True)
-        self._tail = compile(self._tail_step, donate=True)
-        self._many = compile(self._many_steps, donate=True)
+        self._resident: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self.eager = not compiled
 
     # the programs, pure
@@ -166,37 +164,45 @@ class Engine:
         zero = B.convert(0, "int32")
         return values, self._report(values, logs), self._watch(values, zero, zero - 1)
 
-    def _tail_step(self, values: list[Any], leaves: list[Any], rows: Any, reset: Any) -> tuple[list[Any], Any, Any]:
-        return self._single_step(values, self._gather(leaves, rows), reset)
+    def _resident_programs(self, data: ArrayData) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The programs for data on the device in this form: many steps, and the one for the rows left over."""
+        form = tree.map_structure(lambda leaf: None if leaf is None else 0, data.structure)
+        size = data.batch_size
+        key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size)
+        if key in self._resident:
+            return self._resident[key]
 
-    def _many_steps(
-        self, values: list[Any], leaves: list[Any], order: Any, start: Any, count: Any, reset: Any
-    ) -> tuple[list[Any], Any, Any]:
-        size = self._batch_size
-        no = B.convert(False, "bool")
+        def gather(leaves: list[Any], rows: Any) -> Any:
+            picked = iter([B.take(leaf, rows, 0) for leaf in leaves])
+            return tree.map_structure(lambda leaf: None if leaf is None else next(picked), form)
 
-        def batch(i: Any) -> Any:
-            return self._gather(leaves, B.dynamic_slice(order, [(start + i) * size], [size]))
+        def tail(values: list[Any], leaves: list[Any], rows: Any, reset: Any) -> Any:
+            return self._single_step(values, gather(leaves, rows), reset)
 
-        def body(i: Any, carry: Any) -> Any:
-            values, _, bad = carry
-            values, logs = self._advance(values, batch(i), no)
-            return values, logs, self._watch(values, i, bad)
+        def many(values: list[Any], leaves: list[Any], order: Any, start: Any, count: Any, reset: Any) -> Any:
+            no = B.convert(False, "bool")
 
-        logs = None
-        if not self.reports_metrics:
-            specs = [Spec.of(v) for v in values]
-            found = B.infer(lambda vs: self._advance(vs, batch(B.convert(0, "int32")), no)[1], specs)
-            logs = tree.map_structure(
-                lambda s: B.zeros(s.shape, s.dtype) if isinstance(s, Spec) else B.convert(s), found
-            )
-        values = self._reset(values, reset)
-        values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
-        return values, self._report(values, logs), bad
+            def batch(i: Any) -> Any:
+                return gather(leaves, B.dynamic_slice(order, [(start + i) * size], [size]))
 
-    def _gather(self, leaves: list[Any], rows: Any) -> Any:
-        picked = iter([B.take(leaf, rows, 0) for leaf in leaves])
-        return tree.map_structure(lambda leaf: None if leaf is None else next(picked), self._structure)
+            def body(i: Any, carry: Any) -> Any:
+                values, _, bad = carry
+                values, logs = self._advance(values, batch(i), no)
+                return values, logs, self._watch(values, i, bad)
+
+            logs = None
+            if not self.reports_metrics:
+                specs = [Spec.of(v) for v in values]
+                found = B.infer(lambda vs: self._advance(vs, batch(B.convert(0, "int32")), no)[1], specs)
+                logs = tree.map_structure(
+                    lambda s: B.zeros(s.shape, s.dtype) if isinstance(s, Spec) else B.convert(s), found
+                )
+            values = self._reset(values, reset)
+            values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
+            return values, self._report(values, logs), bad
+
+        self._resident[key] = B.compile(many, donate=True), B.compile(tail, donate=True)
+        return self._resident[key]
 
     # running them
 
@@ -286,10 +292,8 @@ class Engine:
         assert isinstance(data, ArrayData)
         if data.device_leaves is None:
             data.device_leaves = B.transfer(data.leaves)
-        if self._structure is not None and tree.structure(self._structure) != tree.structure(data.structure):
-            self._many, self._tail = B.compile(self._many_steps, donate=True), B.compile(self._tail_step, donate=True)
-        self._structure = tree.map_structure(lambda leaf: leaf if leaf is None else 0, data.structure)
-        size = self._batch_size = data.batch_size
+        size = data.batch_size
+        many, tail = self._resident_programs(data)
         whole = data.rows // size
         total = data.num_batches if steps is None else steps
         done = 0
@@ -305,7 +309,7 @@ class Engine:
                 count = min(whole - at, total - done, 1 if every_step else fixed or self._chunk)
 
                 def dispatch(reset: bool, at: int = at, count: int = count, order: Any = order) -> Any:
-                    values, logs, bad = self._many(
+                    values, logs, bad = many(
                         self._values(), data.device_leaves, order, np.int32(at), np.int32(count), reset
                     )
                     self._store(values)
@@ -316,7 +320,7 @@ class Engine:
                 (rows,) = B.transfer([host_order[whole * size :]])
 
                 def dispatch(reset: bool, rows: Any = rows) -> Any:  # type: ignore[misc]
-                    values, logs, bad = self._tail(self._values(), data.device_leaves, rows, reset)
+                    values, logs, bad = tail(self._values(), data.device_leaves, rows, reset)
                     self._store(values)
                     return self._logs(logs), bad
 

@@ -63,3 +63,6 @@ class Embedding(Layer):
         config = super().get_config() | {"input_dim": self.input_dim}
         config.pop("autocast", None)
         return config
+
+    def _config_value(self, name: str, value: Any) -> Any:
+        return None if name == "weights" else super()._config_value(name, value)

@@ -38,7 +38,7 @@ class BaseSpatialDropout(Dropout):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        del config["noise_shape"]
+        del config["noise_shape"], config["trainable"]  # Keras' layer takes neither
         return config
 
 

@@ -1,0 +1,63 @@
+"""Lower the learning rate when progress stalls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cornu.base.errors import ArgumentError
+from cornu.callbacks.monitored import MonitoredCallback
+
+
+class ReduceLROnPlateau(MonitoredCallback):
+    """Multiplies the learning rate by `factor` when `monitor` has not improved for `patience` epochs, down to `min_lr`.
+
+    After a reduction it waits `cooldown` epochs before it counts again.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        min_delta = kwargs.pop("epsilon", min_delta)  # its name in Keras 2
+        if kwargs:
+            raise ArgumentError(f"ReduceLROnPlateau has no argument {', '.join(map(repr, kwargs))}.")
+        super().__init__(monitor, mode, min_delta)
+        if not 0 < factor < 1:
+            raise ArgumentError(f"ReduceLROnPlateau: factor should be between 0 and 1, got {factor!r}.")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
+        self.wait = self.cooldown_counter = 0
+        self.best: float | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.wait = self.cooldown_counter = 0
+        self.best = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rate = float(self.model.optimizer.learning_rate)
+        if logs is not None:
+            logs["learning_rate"] = rate
+        value = self.monitored(logs)
+        if value is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.best is None or self.improves(value, self.best):
+            self.best, self.wait = value, 0
+        elif self.cooldown_counter <= 0:
+            self.wait += 1
+            if self.wait >= self.patience and rate > self.min_lr:
+                lower = max(rate * self.factor, self.min_lr)
+                self.model.optimizer.learning_rate = lower
+                if self.verbose:
+                    print(f"Epoch {epoch + 1}: the learning rate is now {lower:g}.")
+                self.cooldown_counter, self.wait = self.cooldown, 0
