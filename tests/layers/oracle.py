@@ -56,12 +56,14 @@ def pair(name, **kwargs):
     cls = getattr(keras.layers, name)
     ours = getattr(cornu.layers, name)(**kwargs)
     names = inspect.signature(cls.__init__).parameters
-    quick = {key: "zeros" for key in names if key in ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")}
+    quick = {
+        key: "zeros" for key in names if key in ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
+    }
     return ours, cls(**(quick | kwargs))
 
 
 def agree(name, kwargs, inputs, tolerance=1e-5, gradients=True, shapes=(), **call):
-    """Assert that our layer is Keras' one: same weights, outputs, updates, gradients, symbolic shapes, configuration."""
+    """Assert that our layer is Keras' one: same weights, outputs, updates, gradients, shapes, configuration."""
     ours, theirs = pair(name, **kwargs)
     ours(inputs), theirs(inputs)
     assert [(w.name, tuple(w.shape)) for w in ours.weights] == [(w.name, tuple(w.shape)) for w in theirs.weights]
@@ -79,7 +81,8 @@ def agree(name, kwargs, inputs, tolerance=1e-5, gradients=True, shapes=(), **cal
         kind = str((inputs[0] if many else inputs).dtype)
         mine, other = ([tensor(shape, kind) for shape in unknown] for tensor in (KerasTensor, keras.KerasTensor))
         symbolic = (ours(mine), theirs(other)) if many else (ours(mine[0]), theirs(other[0]))
-        assert symbolic[0].shape == tuple(symbolic[1].shape)
+        assert len(symbolic[0].shape) == len(symbolic[1].shape)  # we may know a size that Keras does not
+        assert all(a == b or b is None for a, b in zip(symbolic[0].shape, symbolic[1].shape, strict=True))
         assert symbolic[0].dtype == symbolic[1].dtype
     agree_on_config(ours, type(theirs)(**kwargs), inputs)
 
@@ -91,7 +94,9 @@ def agree_on_config(ours, theirs, inputs):
         mine["dtype"] = mine["dtype"]["config"]["name"]
     missing = {key for key in other if key not in mine and not (key in _NOT_OURS and other[key] is None)}
     assert not missing
-    different = {key: (mine[key], other[key]) for key in mine.keys() & other.keys() - {"name"} if mine[key] != other[key]}
+    different = {
+        key: (mine[key], other[key]) for key in mine.keys() & other.keys() - {"name"} if mine[key] != other[key]
+    }
     assert not different
     again = type(ours).from_config(theirs.get_config())
     again(inputs)

@@ -86,14 +86,14 @@ def exponential(x: Any) -> Any:
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
-    """x where it reaches the threshold θ, at most `max_value`; below it slope · (x - θ); the shape of `x`.
+    """x above the threshold θ, at most `max_value`; else slope · (x - θ); the shape of `x`.
 
     By default max(x, 0). https://proceedings.mlr.press/v15/glorot11a.html
     """
     if not negative_slope and max_value is None and not threshold:
         return ops.relu(x)
     below = negative_slope * ops.subtract(x, threshold)
-    result = ops.where(ops.greater_equal(x, threshold), x, below)
+    result = ops.where(ops.greater(x, threshold), x, below)
     return result if max_value is None else ops.minimum(result, max_value)
 
 
@@ -114,5 +114,9 @@ def get(identifier: Any) -> Callable[..., Any]:
     return linear if identifier is None else _family.get(identifier)
 
 
-serialize = _family.serialize
+def serialize(activation: Any) -> Any:
+    """The activation as plain data."""
+    return _family.serialize(activation)
+
+
 deserialize = _family.deserialize

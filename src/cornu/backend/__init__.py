@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from cornu.backend.contract import Array, Backend
 from cornu.base import config
-from cornu.base.errors import MissingDependencyError, unknown_name
+from cornu.base.errors import MissingDependencyError, bad_choice
 from cornu.base.lazy import lazy_names
 
 __getattr__, __dir__, _public = lazy_names(
@@ -53,7 +53,7 @@ def load(name: str) -> Backend:
                 f"The backend {name!r} needs the package {error.name!r}: `pip install 'cornu[{name}]'`."
             ) from error
         except ValueError:
-            raise unknown_name("backend", name, config.known_backends()) from None
+            raise bad_choice("backend", name, config.known_backends()) from None
         _loaded[name] = cls()
     return _loaded[name]
 

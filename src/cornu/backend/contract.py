@@ -268,7 +268,10 @@ class Backend(ABC):
 
     @abstractmethod
     def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
-        """`fn` compiled; with `donate` the buffers of its first argument may be reused for its results."""
+        """`fn` compiled; with `donate` the buffers of its first argument may be reused for its results.
+
+        NumPy arrays among the arguments go to the device.
+        """
 
     @abstractmethod
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cornu.base.errors import ArgumentError, unknown_name
+from cornu.base.errors import ArgumentError, bad_choice
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _FORMATS = ("channels_last", "channels_first")
@@ -66,7 +66,7 @@ def _load() -> None:
     }
     for key, value in found.items():
         if key not in setters:
-            raise unknown_name(f"setting in {file}", key, setters)
+            raise bad_choice(f"A setting in {file}", key, setters)
         setters[key](value)
     if "CORNU_FLOATX" in os.environ:
         set_floatx(os.environ["CORNU_FLOATX"])
@@ -82,7 +82,7 @@ def floatx() -> str:
 def set_floatx(value: str) -> None:
     """Set the default float dtype: `"float16"`, `"bfloat16"`, `"float32"` or `"float64"`."""
     if value not in _FLOATS:
-        raise unknown_name("floatx", value, _FLOATS)
+        raise bad_choice("floatx", value, _FLOATS)
     _settings.floatx = str(value)
 
 
@@ -114,7 +114,7 @@ def standardize_data_format(data_format: str | None) -> str:
         return _settings.image_data_format
     lowered = str(data_format).lower()
     if lowered not in _FORMATS:
-        raise unknown_name("data_format", data_format, _FORMATS)
+        raise bad_choice("data_format", data_format, _FORMATS)
     return lowered
 
 
@@ -140,7 +140,7 @@ def _choose() -> str:
 
 def _check_backend(name: str) -> str:
     if name not in _BUILT_IN_BACKENDS and name not in known_backends():
-        raise unknown_name("backend", name, known_backends())
+        raise bad_choice("backend", name, known_backends())
     return name
 
 

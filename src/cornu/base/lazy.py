@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cornu.base.errors import did_you_mean
+
 
 def lazy_names(
     package: str, names: Mapping[str, str]
@@ -21,7 +23,8 @@ def lazy_names(
         try:
             target = names[name]
         except KeyError:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+            hint = "" if name.startswith("_") else did_you_mean(name, names)
+            raise AttributeError(f"module {package!r} has no attribute {name!r}.{hint}") from None
         module, colon, attribute = target.partition(":")
         value: Any = importlib.import_module(module)
         if not colon or attribute:

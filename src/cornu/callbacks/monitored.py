@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from cornu.base.errors import did_you_mean, unknown_name
+from cornu.base.errors import bad_choice, did_you_mean
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.history import Record
 
@@ -36,7 +36,7 @@ class MonitoredCallback(Callback):
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         super().__init__()
         if mode not in ("auto", "min", "max"):
-            raise unknown_name("mode", mode, ("auto", "min", "max"))
+            raise bad_choice("mode", mode, ("auto", "min", "max"))
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self._warned = False
 

@@ -91,5 +91,11 @@ _family = Family(
     aliases={"nonneg": "NonNeg"},
 )
 get = _family.get
-serialize = _family.serialize
+
+
+def serialize(constraint: Any) -> Any:
+    """The constraint as plain data."""
+    return _family.serialize(constraint)
+
+
 deserialize = _family.deserialize

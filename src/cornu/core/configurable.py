@@ -39,6 +39,11 @@ PACKAGES = {
 """The only modules in which names from files are looked up: our own public packages, by their Keras names."""
 
 
+def package(name: str) -> Any:
+    """One of our public packages, by its Keras name; imported now if it was not, for names that stand higher up."""
+    return importlib.import_module(PACKAGES[name])
+
+
 class Configurable:
     """Base of what can be made again from a configuration; constructor arguments are recorded as they were given.
 

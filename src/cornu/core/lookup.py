@@ -26,6 +26,7 @@ class Family:
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
+        self.names = sorted({*map(snake_case, classes or ()), *(functions or ())})
         self.known: dict[str, Any] = {}
         for name, cls in (classes or {}).items():
             self.known |= {name: cls, snake_case(name): cls, name.lower(): cls}
@@ -55,7 +56,7 @@ class Family:
         found = configurable.get_registered_object(name) or configurable.get_registered_object(f"Custom>{name}")
         found = found or self.known.get(name) or self.known.get(name.lower())
         if found is None:
-            raise unknown_name(self.kind, name, self.known)
+            raise unknown_name(self.kind, name, self.names, self.known)
         return found
 
     def serialize(self, obj: Any) -> Any:

@@ -86,7 +86,7 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
 
 
 def _symbolic(call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return record(OpCall(call, None), call, args, kwargs)
+    return record(OpCall(call), call, args, kwargs, call)
 
 
 def _convert(

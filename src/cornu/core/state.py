@@ -9,7 +9,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import tree
 from cornu.base.errors import StateError
-from cornu.base.spec import Spec
+from cornu.base.spec import Shape, Spec
 from cornu.core.context import context
 from cornu.core.variable import Variable, initialize
 
@@ -96,11 +96,26 @@ def value_and_grad(
     return wrapped
 
 
-def infer(fn: Callable[[list[Array]], Any], specs: list[Spec]) -> Any:
-    """The nest of Specs that `fn(arrays)` returns, without computing, drawing or assigning anything."""
+def infer(fn: Callable[[list[Array]], Any], specs: list[Spec], variables: Sequence[Variable] = ()) -> Any:
+    """The nest of Specs that `fn(arrays)` returns, without computing, drawing or assigning anything.
+
+    Naming the `variables` that `fn` reads makes it faster.
+    """
+    count = len(specs)
 
     def within_scope(arrays: list[Array]) -> Any:
-        with StateScope(abstract=True):
-            return fn(arrays)
+        with StateScope(zip(variables, arrays[count:], strict=True), abstract=True):
+            return fn(arrays[:count])
 
-    return B.infer(within_scope, specs)
+    return B.infer(within_scope, [*specs, *(Spec(v.shape, v.dtype) for v in variables)])
+
+
+def known_shape(x: Any) -> Shape | None:
+    """The shape of `x`, with None for sizes that stand for unknown ones while shapes are inferred; None for no array."""
+    if not hasattr(x, "shape"):
+        return None
+    shape = tuple(x.shape)
+    if context.scope is not None and context.scope.abstract:
+        low, high = B.probe_sizes
+        return tuple(None if s in (low, high) and (i == 0 or low > 1000) else s for i, s in enumerate(shape))
+    return shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from cornu.backend import current
@@ -13,6 +13,7 @@ from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core.names import auto_name
 from cornu.core.operators import Operators, ops
 from cornu.core.state import infer
+from cornu.core.variable import Variable
 
 
 class KerasTensor(Operators):
@@ -127,7 +128,7 @@ class OpCall:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not any_symbolic((args, kwargs)):
             return self.fn(*args, **kwargs)
-        return record(self, self.fn, args, kwargs)
+        return record(self, self.fn, args, kwargs, self.fn)
 
     def __repr__(self) -> str:
         return f"<op {self.fn.__name__} name={self.name}>"
@@ -147,11 +148,16 @@ _cache: dict[Any, Any] = {}
 
 
 def record(
-    operation: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], pure: bool = True
+    operation: Any,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    identity: Any = None,
+    variables: Sequence[Variable] = (),
 ) -> Any:
     """Call `fn` symbolically: infer the specs of its outputs and record a node.
 
-    What a `pure` function returns depends on its arguments alone, so its inference is remembered.
+    Where the specs follow from the arguments and the hashable `identity` alone, they are remembered.
     """
     leaves = tree.flatten((args, kwargs))
     at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]
@@ -165,15 +171,15 @@ def record(
         return fn(*full_args, **full_kwargs)
 
     key = None
-    if pure:
+    if identity is not None:
         static = tuple(leaf if not isinstance(leaf, KerasTensor) else None for leaf in leaves)
-        key = (fn, tuple(specs), static, tuple(map(type, static)), tree.structure((args, kwargs)), current().name)
+        key = (identity, tuple(specs), static, tuple(map(type, static)), tree.structure((args, kwargs)), current().name)
     try:
         found = _cache.get(key) if key else None
     except TypeError:  # an unhashable argument
         key = found = None
     if found is None:
-        found = infer(call, specs)
+        found = infer(call, specs, variables)
         if key:
             _cache[key] = found
     outputs = tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype) if isinstance(s, Spec) else s, found)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
 
 from cornu.backend import B, current, load
 from cornu.backend.contract import Array
@@ -11,6 +16,7 @@ from cornu.base import config
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, BackendMismatchError, ShapeError, StateError
 from cornu.base.spec import Shape, standardize_shape
+from cornu.core import configurable
 from cornu.core.context import context
 from cornu.core.names import auto_name
 from cornu.core.operators import Operators
@@ -24,9 +30,6 @@ class Variable(Operators):
     `shape` is required. `dtype` defaults to that of the value, or `floatx`. With `autocast`, a layer that computes in
     another float dtype reads the variable in it. A variable belongs to the backend on which it was made.
     """
-
-    resolve_initializer: ClassVar[Callable[[Any], Any]]
-    """Turns an initializer's name into the object; set by `cornu.initializers`."""
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class Variable(Operators):
         self._shared = False  # whether someone outside may hold the array, so that it must not be donated
         self._initializer: Callable[..., Any] | None = None
         if isinstance(initializer, str):
-            initializer = Variable.resolve_initializer(initializer)
+            initializer = configurable.package("keras.initializers").get(initializer)
         if callable(initializer):
             if shape is None:
                 raise ArgumentError(f"Variable {self.name!r}: an initializer needs the argument `shape`.")
@@ -77,7 +80,8 @@ class Variable(Operators):
             value = initializer._read() if isinstance(initializer, Variable) else initializer
             value = B.convert(value, None if dtype is None else standardize_dtype(dtype))
             self.shape, self.dtype = tuple(value.shape), standardize_dtype(value.dtype)
-            self._value = B.copy(value) if value is initializer or isinstance(initializer, Variable) else value
+            theirs = isinstance(initializer, np.ndarray | Variable) or value is initializer
+            self._value = B.copy(value) if theirs else value
             if shape is not None and standardize_shape(shape) != self.shape:
                 raise ShapeError(f"Variable {self.name!r}: shape {tuple(shape)} asked, the value has {self.shape}.")
 
@@ -139,6 +143,8 @@ class Variable(Operators):
         """Set the value; its shape must be the variable's. Returns the new value."""
         if isinstance(value, Variable):
             value = value.value
+        if isinstance(value, np.ndarray):
+            value = value.copy()  # the device may work on the very memory it is handed
         value = B.convert(value, self.dtype)
         if tuple(value.shape) != self.shape:
             raise ShapeError(
@@ -220,11 +226,8 @@ def initialize(variables: Iterable[Variable]) -> None:
     cast_to, context.autocast = context.autocast, None
     try:
         with B.untraced():
-            drawn = []
-            for variable in waiting:
-                if variable._initializer is not None:
-                    drawn.append(variable._initializer(variable.shape, dtype=variable.dtype))
-            host = [i for i, value in enumerate(drawn) if type(value).__module__ == "numpy"]
+            drawn = _drawn(waiting)
+            host = [i for i, value in enumerate(drawn) if isinstance(value, np.ndarray)]
             for i, array in zip(host, B.transfer([drawn[i] for i in host]), strict=True):
                 drawn[i] = array
             for variable, value in zip(waiting, drawn, strict=True):
@@ -237,3 +240,19 @@ def initialize(variables: Iterable[Variable]) -> None:
                 variable._value, variable._initializer = value, None
     finally:
         context.scope, context.autocast = scope, cast_to
+
+
+def _drawn(variables: list[Variable]) -> list[Any]:
+    """The first values: those of our own initializers are drawn by NumPy, which lets several threads work at once."""
+
+    def draw(variable: Variable) -> Any:
+        initializer = variable._initializer
+        return None if initializer is None else initializer(variable.shape, dtype=variable.dtype)
+
+    ours = [v for v in variables if getattr(v._initializer, "on_host", False)]
+    if sum(math.prod(v.shape) for v in ours) < 1 << 20:  # type: ignore[misc]
+        return [draw(v) for v in variables]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        largest_first = sorted(ours, key=lambda v: -math.prod(v.shape))  # type: ignore[arg-type, return-value]
+        ready = dict(zip(largest_first, pool.map(draw, largest_first), strict=True))
+    return [ready[v] if v in ready else draw(v) for v in variables]

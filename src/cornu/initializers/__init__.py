@@ -11,10 +11,9 @@ from scipy import special
 
 from cornu.backend import B
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, ShapeError, unknown_name
+from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
-from cornu.core.variable import Variable
 from cornu.random.seed import SeedGenerator, next_seed
 
 __all__ = [
@@ -76,6 +75,7 @@ class Initializer(Configurable):
             # 16-bit dtypes NumPy does not know are cast on the device.
             return values.astype("float32" if is_float(dtype) and dtype != "float64" else dtype, copy=False)
 
+        draw.on_host = True  # type: ignore[attr-defined]
         return draw
 
     def clone(self) -> Initializer:
@@ -119,6 +119,13 @@ class Identity(Initializer):
         return self.gain * np.eye(*shape, dtype="float32")
 
 
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialised float32 array at a multiple of 64 bytes, which a device on the CPU takes over without a copy."""
+    buffer = np.empty(4 * math.prod(shape) + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + 4 * math.prod(shape)].view(np.float32).reshape(shape)
+
+
 class RandomNormal(Initializer):
     """Normally distributed numbers."""
 
@@ -126,7 +133,7 @@ class RandomNormal(Initializer):
         self.mean, self.stddev, self.seed = mean, stddev, seed
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        values = rng.standard_normal(shape, np.float32)
+        values = rng.standard_normal(out=_aligned(shape), dtype=np.float32)
         values *= self.stddev
         values += self.mean
         return values
@@ -139,7 +146,7 @@ class RandomUniform(Initializer):
         self.minval, self.maxval, self.seed = minval, maxval, seed
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        values = rng.random(shape, np.float32)
+        values = rng.random(out=_aligned(shape), dtype=np.float32)
         values *= self.maxval - self.minval
         values += self.minval
         return values
@@ -181,10 +188,10 @@ class VarianceScaling(Initializer):
         if not scale > 0:
             raise ArgumentError(f"scale should be positive, got {scale!r}.")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise unknown_name("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+            raise bad_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distribution = "truncated_normal" if distribution == "normal" else str(distribution).lower()
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
-            raise unknown_name("distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform"))
+            raise bad_choice("distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform"))
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
         self.input_axes, self.output_axes = input_axes, output_axes
 
@@ -290,9 +297,9 @@ class STFT(Initializer):
         self, side: str = "real", window: Any = "hann", scaling: str | None = "density", periodic: bool = False
     ) -> None:
         if side not in ("real", "imag"):
-            raise unknown_name("side", side, ("real", "imag"))
+            raise bad_choice("side", side, ("real", "imag"))
         if scaling not in ("density", "spectrum", None):
-            raise unknown_name("scaling", scaling, ("density", "spectrum"))
+            raise bad_choice("scaling", scaling, ("density", "spectrum"))
         self.side, self.window, self.scaling, self.periodic = side, window, scaling, periodic
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -328,4 +335,3 @@ def get(identifier: Any) -> Any:
 
 serialize = _family.serialize
 deserialize = _family.deserialize
-Variable.resolve_initializer = staticmethod(get)

@@ -52,6 +52,17 @@ _MODULES = {
     ),
     "merging.concatenate": "Concatenate concatenate",
     "merging.dot": "Dot dot",
+    "attention.additive_attention": "AdditiveAttention",
+    "attention.attention": "Attention",
+    "attention.grouped_query_attention": "GroupedQueryAttention",
+    "attention.multi_head_attention": "MultiHeadAttention",
+    "rnn.bidirectional": "Bidirectional",
+    "rnn.gru": "GRU GRUCell",
+    "rnn.lstm": "LSTM LSTMCell",
+    "rnn.rnn": "RNN",
+    "rnn.simple_rnn": "SimpleRNN SimpleRNNCell",
+    "rnn.stacked_rnn_cells": "StackedRNNCells",
+    "rnn.time_distributed": "TimeDistributed",
 }
 _NAMES = {name: f"cornu.layers.{module}" for module, names in _MODULES.items() for name in names.split()}
 _ALIASES = {
@@ -65,4 +76,5 @@ _ALIASES = {
 for _alias, _prefix in _ALIASES.items():
     for _name in [name for name in _NAMES if name.startswith(_prefix) and name[len(_prefix)].isdigit()]:
         _NAMES[_alias + _name.removeprefix(_prefix)] = f"{_NAMES[_name]}:{_name}"
+_NAMES["GroupQueryAttention"] = f"{_NAMES['GroupedQueryAttention']}:GroupedQueryAttention"
 __getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

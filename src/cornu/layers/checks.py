@@ -62,7 +62,7 @@ def pairs(value: Any, rank: int, name: str, layer: Layer) -> tuple[tuple[int, in
         for pair in found
     ):
         raise ArgumentError(
-            f"{layer._label()}: {name} should be an int of at least 0, or {rank} of them, or {rank} pairs (start, end), "
-            f"got {value!r}."
+            f"{layer._label()}: {name} should be an int of at least 0, or {rank} of them, or {rank} pairs (start, end)"
+            f", got {value!r}."
         )
     return tuple((first.__index__(), last.__index__()) for first, last in found)

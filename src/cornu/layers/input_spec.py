@@ -9,6 +9,7 @@ from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError
 from cornu.base.spec import standardize_shape
 from cornu.core.configurable import Configurable
+from cornu.core.state import known_shape
 
 
 class InputSpec(Configurable):
@@ -68,7 +69,7 @@ def _check(spec: InputSpec, x: Any, layer: Any, which: str) -> None:
         return
     if not hasattr(x, "shape"):
         raise DTypeError(f"{layer._label()}: input{which} should be a tensor, got {x!r} ({type(x).__name__}).")
-    shape = tuple(x.shape)
+    shape = known_shape(x)
     rank = len(shape)
 
     def fail(expected: str) -> ShapeError:

@@ -21,7 +21,7 @@ from cornu.core import masks
 from cornu.core.configurable import Configurable
 from cornu.core.context import context
 from cornu.core.names import auto_name, snake_case
-from cornu.core.state import StateScope, infer
+from cornu.core.state import StateScope, infer, known_shape
 from cornu.core.symbolic import KerasTensor, Node, record
 from cornu.core.tracking import changed, find
 from cornu.core.variable import Variable
@@ -223,8 +223,13 @@ class Layer(Configurable):
         """All state of the layer and of those within, seeds included; that of metrics is `metrics_variables`."""
         found: dict[Variable, None] = dict.fromkeys(self.weights)
         for layer in self._flatten_layers():
-            found |= dict.fromkeys(seed.state for seed in find(layer, SeedGenerator))
+            found |= dict.fromkeys(layer._own_state)
         return list(found)
+
+    @property
+    def _own_state(self) -> list[Variable]:
+        """The layer's state besides weights: its seeds."""
+        return [seed.state for seed in find(self, SeedGenerator)]
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -341,7 +346,7 @@ class Layer(Configurable):
         self._check_initialised()
         parameters = list(inspect.signature(self.build).parameters.values())
         shapes = {
-            name: tree.map_structure(_build_shape, value)
+            name: tree.map_structure(known_shape, value)
             for name, value in arguments.items()
             if any(hasattr(leaf, "shape") for leaf in tree.flatten(value))
         }
@@ -393,7 +398,7 @@ class Layer(Configurable):
         except (OpError, ShapeError, DTypeError, ArgumentError) as error:
             if getattr(error, "layer", None) or self._label() in str(error):
                 raise
-            shapes = tree.map_structure(lambda x: _build_shape(x) if hasattr(x, "shape") else x, args)
+            shapes = tree.map_structure(lambda x: known_shape(x) if hasattr(x, "shape") else x, args)
             shown = shapes[0] if len(shapes) == 1 else shapes
             wrapped = type(error)(f"{self._label()}, called on inputs of shape {shown}: {error}")
             wrapped.layer = self.name  # type: ignore[attr-defined]
@@ -484,7 +489,15 @@ class Layer(Configurable):
             outputs = tree.map_shape_structure(lambda shape: KerasTensor(tuple(shape), self.compute_dtype), shapes)
             Node(self, args, kwargs, outputs)
             return outputs
-        return record(self, self.__call__, args, kwargs, pure=False)
+        return record(self, self.__call__, args, kwargs, self._identity(), self.variables)
+
+    def _identity(self) -> Any:
+        """Equal for layers of ours that compute the same: class, arguments and number of changes since; else None."""
+        if not type(self).__module__.startswith("cornu.") or self._layers:
+            return None
+        args, named = self._init_args
+        named = {key: value for key, value in named.items() if key not in ("name", *_LEGACY)}
+        return type(self), args, tuple(sorted(named.items())), self._version, self.dtype_policy
 
     def _convert(self, structure: Any) -> Any:
         """The arguments with NumPy arrays as tensors and floats in the compute dtype."""
@@ -671,17 +684,6 @@ def _remembering(build: Callable[..., None]) -> Callable[..., None]:
         self.built = True
 
     return wrapped
-
-
-def _build_shape(x: Any) -> Shape | None:
-    """The shape a layer is built for: sizes that stand for unknown ones during inference are None again."""
-    if not hasattr(x, "shape"):
-        return None
-    shape = tuple(x.shape)
-    if context.scope is not None and context.scope.abstract:
-        low, high = current().probe_sizes
-        return tuple(None if s in (low, high) and (i == 0 or low > 1000) else s for i, s in enumerate(shape))
-    return shape
 
 
 def _legacy_input_shape(legacy: dict[str, Any]) -> Shape | None:

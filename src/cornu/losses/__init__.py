@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cornu.core.lookup import Family
 from cornu.losses.classes import (
     BinaryCrossentropy,
@@ -125,5 +127,13 @@ _family = Family(
     ALIASES | {alias.upper(): name for alias, name in ALIASES.items() if len(alias) <= 4},
 )
 get = _family.get
-serialize = _family.serialize
-deserialize = _family.deserialize
+
+
+def serialize(loss: Any) -> Any:
+    """The loss as plain data."""
+    return _family.serialize(loss)
+
+
+def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The loss that `serialize` described, or the one of this name."""
+    return _family.deserialize(name, custom_objects)

@@ -9,7 +9,7 @@ from cornu import ops
 from cornu.base import config, policies, tree
 from cornu.base.dtypes import float_type
 from cornu.base.errors import ArgumentError, ShapeError, did_you_mean
-from cornu.core.configurable import Configurable
+from cornu.core.configurable import Configurable, find, serialize
 from cornu.core.masks import get_mask
 from cornu.core.names import snake_case
 
@@ -54,9 +54,9 @@ class Loss(Configurable):
         for name, value in (("y_true", y_true), ("y_pred", y_pred)):
             if value is None:
                 raise ArgumentError(f"{self.name}: {name} is None; a loss needs both targets and predictions.")
-        mask = None if tree.is_nested(y_pred) else get_mask(y_pred)
-        y_true = tree.map_structure(self._targets, y_true)
-        y_pred = tree.map_structure(lambda y: ops.convert_to_tensor(y, self.dtype), y_pred)
+        mask = get_mask(y_pred)
+        y_true = _tensors(y_true, self._targets)
+        y_pred = _tensors(y_pred, lambda y: ops.convert_to_tensor(y, self.dtype))
         if sample_weight is not None and not tree.is_nested(y_pred) and len(y_pred.shape) == 1:
             y_pred = ops.expand_dims(y_pred, -1)  # one value a sample, each with its own weight
         values = self.call(y_true, y_pred)
@@ -79,6 +79,7 @@ class LossFunctionWrapper(Loss):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
+        fn = find(fn, "keras.losses") if isinstance(fn, str) else fn  # as configurations have it
         super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
         self.fn, self._kwargs = fn, kwargs
 
@@ -88,6 +89,19 @@ class LossFunctionWrapper(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The function of both."""
         return self.fn(y_true, y_pred, **self._kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, those of the function included."""
+        return {**super().get_config(), **serialize(self._kwargs)}
+
+
+def _tensors(y: Any, convert: Callable[[Any], Any]) -> Any:
+    """A nest of tensors; lists of nothing but numbers are tensors too."""
+    if isinstance(y, dict):
+        return {key: _tensors(value, convert) for key, value in y.items()}
+    if isinstance(y, list | tuple) and any(hasattr(leaf, "shape") or isinstance(leaf, dict) for leaf in y):
+        return [_tensors(item, convert) for item in y]
+    return convert(y)
 
 
 def labels(y: Any, dtype: str) -> Any:

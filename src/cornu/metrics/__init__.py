@@ -187,7 +187,13 @@ _family = Family(
         "mean_iou": "MeanIoU",
     },
 )
-serialize = _family.serialize
+
+
+def serialize(metric: Any) -> Any:
+    """The metric as plain data."""
+    return _family.serialize(metric)
+
+
 deserialize = _family.deserialize
 _BY_SHAPE = {
     "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),

@@ -249,11 +249,24 @@ class AUC(_Counts):
             )
         self._count(y_true, y_pred, weights)
 
+    def interpolate_pr_auc(self) -> Array:
+        """∫ precision d(recall) between neighbouring thresholds, (thresholds - 1, …).
+
+        TP grows linearly with the positive predictions P; with TP = a + bP it is b (ΔTP + a ln(P₁/P₀)) / (TP + FN).
+        """
+        tp, fp, _, fn = self._values()
+        p = tp + fp
+        slope = safe_divide(tp[:-1] - tp[1:], p[:-1] - p[1:])
+        intercept = tp[1:] - slope * p[1:]
+        both = B.logical_and(p[:-1] > 0, p[1:] > 0)
+        ratio = B.where(both, p[:-1] / B.where(both, p[1:], 1), 1)
+        return safe_divide(slope * (tp[:-1] - tp[1:] + intercept * B.log(ratio)), tp[1:] + fn[1:])
+
     def result(self) -> Array:
         """The area, a scalar."""
         tp, fp, tn, fn = self._values()
         if self.curve == "PR" and self.summation_method == "interpolation":
-            areas = _interpolated_pr(tp, fp, fn)
+            areas = self.interpolate_pr_auc()
         else:
             recall = safe_divide(tp, tp + fn)
             if self.curve == "ROC":
@@ -273,19 +286,6 @@ class AUC(_Counts):
             return ops.mean(areas)
         weights = B.convert(np.asarray(self.label_weights, self.dtype))
         return safe_divide(B.sum(areas * weights), B.sum(weights))
-
-
-def _interpolated_pr(tp: Array, fp: Array, fn: Array) -> Array:
-    """∫ precision d(recall) between thresholds, where TP grows linearly with the positive predictions P.
-
-    With TP = a + bP it is b (ΔTP + a ln(P₁/P₀)) / (TP + FN).
-    """
-    p = tp + fp
-    slope = safe_divide(tp[:-1] - tp[1:], p[:-1] - p[1:])
-    intercept = tp[1:] - slope * p[1:]
-    both = B.logical_and(p[:-1] > 0, p[1:] > 0)
-    ratio = B.where(both, p[:-1] / B.where(both, p[1:], 1), 1)
-    return safe_divide(slope * (tp[:-1] - tp[1:] + intercept * B.log(ratio)), tp[1:] + fn[1:])
 
 
 class _BestAt(_Counts):

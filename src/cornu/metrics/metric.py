@@ -11,7 +11,8 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config, policies
 from cornu.base.errors import ArgumentError
-from cornu.core.configurable import Configurable
+from cornu.core.configurable import Configurable, serialize
+from cornu.core.configurable import find as find_named
 from cornu.core.context import name_scope
 from cornu.core.masks import get_mask
 from cornu.core.names import auto_name, snake_case
@@ -203,6 +204,7 @@ class MeanMetricWrapper(Mean):
     """The mean of a function `fn(y_true, y_pred, **kwargs)` that returns a value for each sample."""
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
+        fn = find_named(fn, "keras.metrics") if isinstance(fn, str) else fn  # as configurations have it
         super().__init__(name or getattr(fn, "name", None) or getattr(fn, "__name__", "mean_metric_wrapper"), dtype)
         self.fn, self._kwargs = fn, kwargs
         self._class_numbers = getattr(fn, "__name__", "").startswith("sparse_")
@@ -216,3 +218,8 @@ class MeanMetricWrapper(Mean):
         own_mask = get_mask(values)
         mask = own_mask if mask is None else mask if own_mask is None else ops.logical_and(mask, own_mask)
         self._take_in(values, sample_weight, mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; of `MeanMetricWrapper` itself those of the function included."""
+        config = super().get_config()
+        return {**config, **serialize(self._kwargs)} if "fn" in config else config

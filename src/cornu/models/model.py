@@ -12,7 +12,7 @@ from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, UnknownNameError, did_you_mean
 from cornu.base.spec import Spec
 from cornu.core import configurable, masks
-from cornu.core.state import infer
+from cornu.core.state import infer, known_shape
 from cornu.core.symbolic import KerasTensor
 from cornu.layers.layer import Layer
 from cornu.models.summary import summary
@@ -183,7 +183,7 @@ def fitting(model: Model, leaf: Any, symbol: KerasTensor) -> Any:
         leaf = ops.expand_dims(leaf, -1)
     elif len(leaf.shape) == len(expected) + 1 and leaf.shape[-1] == 1:
         leaf = ops.squeeze(leaf, -1)
-    shape = tuple(leaf.shape)
+    shape = known_shape(leaf)
     sizes = zip(expected[1:], shape[1:], strict=False)
     if len(shape) != len(expected) or any(None not in (a, b) and a != b for a, b in sizes):
         hint = " Is the batch axis missing? `x[None]` adds one." if shape == expected[1:] else ""

@@ -10,7 +10,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
 from cornu.base.dtypes import standardize_dtype
-from cornu.base.errors import ArgumentError, ShapeError, unknown_name
+from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.elementwise import sigmoid, tanh
 from cornu.ops.reduction import logsumexp, mean
@@ -304,7 +304,7 @@ def explicit_padding(
             return [_same(*three) for three in zip(sizes, windows, strides, strict=True)]
         if kind == "causal" and len(sizes) == 1:
             return [(windows[0] - 1, 0)]
-        raise unknown_name("padding", padding, ("valid", "same", "causal") if len(sizes) == 1 else ("valid", "same"))
+        raise bad_choice("padding", padding, ("valid", "same", "causal") if len(sizes) == 1 else ("valid", "same"))
     pairs = [padding] * len(sizes) if isinstance(padding, int) else list(padding)
     return [(pair, pair) if isinstance(pair, int) else tuple(pair) for pair in pairs]
 

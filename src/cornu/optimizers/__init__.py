@@ -52,5 +52,9 @@ def get(identifier: Any) -> Optimizer:
     return found
 
 
-serialize = _family.serialize
+def serialize(optimizer: Any) -> Any:
+    """The optimizer as plain data."""
+    return _family.serialize(optimizer)
+
+
 deserialize = _family.deserialize

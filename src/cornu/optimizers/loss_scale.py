@@ -99,3 +99,9 @@ class LossScaleOptimizer(Optimizer):
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """As the inner optimizer does."""
         self.inner_optimizer.finalize_variable_values(var_list)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; what else an optimizer has is the inner one's."""
+        names = ("inner_optimizer", "initial_scale", "dynamic_growth_steps", "name")
+        config = super().get_config()
+        return {name: config[name] for name in names}

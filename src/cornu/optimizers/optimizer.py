@@ -47,9 +47,9 @@ class Optimizer(Configurable):
     `learning_rate` is a number, a schedule or a function without arguments. Around the rule this class does, in order:
     average the gradients of `gradient_accumulation_steps` calls; clip them by value, by each one's norm (`clipnorm`)
     or by the norm of all (`global_clipnorm`); shrink the variables by lr · `weight_decay`
-    (https://arxiv.org/abs/1711.05101); keep averages of them with `use_ema`, which replace them every
-    `ema_overwrite_frequency` steps, or at the end of training where None; apply their constraints. Gradients are
-    divided by `loss_scale_factor`, by which `scale_loss` multiplies. A step is a pure function of the variables.
+    (https://arxiv.org/abs/1711.05101); keep averages of them with `use_ema`, which replace them at the end of training
+    and every `ema_overwrite_frequency` steps; apply their constraints. Gradients are divided by `loss_scale_factor`, by
+    which `scale_loss` multiplies. A step is a pure function of the variables.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -136,13 +136,13 @@ class Optimizer(Configurable):
         """The learning rate as the older arguments `lr` and `decay` would have it."""
         if "lr" in kwargs:
             learning_rate = kwargs.pop("lr")
-            warnings.warn(f"{type(self).__name__}: the argument `lr` is now called `learning_rate`.", stacklevel=4)
+            warnings.warn(f"{type(self).__name__}: the argument `lr` is now called `learning_rate`.", stacklevel=5)
         decay = kwargs.pop("decay", None)
         if decay:
             warnings.warn(
                 f"{type(self).__name__}: instead of `decay={decay}` pass the schedule "
                 f"`learning_rate=InverseTimeDecay({learning_rate}, 1, {decay})`, which is used now.",
-                stacklevel=4,
+                stacklevel=5,
             )
             learning_rate = InverseTimeDecay(learning_rate, 1, decay)
         return learning_rate
@@ -449,8 +449,8 @@ class Optimizer(Configurable):
                 variable.assign(B.where((iterations + 1) % frequency == 0, average, value))
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
-        """At the end of training: give the variables their averages, with `use_ema` and no overwrite frequency."""
-        if self.use_ema and self.ema_overwrite_frequency is None and self.built:
+        """At the end of training: give the variables their averages, with `use_ema`."""
+        if self.use_ema and self.built:
             self._check_known(var_list)
             for variable in var_list:
                 variable.assign(self._averages[self._index[variable]].value)
@@ -479,19 +479,13 @@ class Optimizer(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the learning rate as it is now."""
-        arguments = self._arguments()
-        own = type(self).__module__.startswith("cornu.")
-        config = {
-            name: configurable.serialize(getattr(self, name, value) if own else value)
-            for name, value in arguments.items()
-            if name not in ("learning_rate", "lr", "decay")
-        }
-        if "learning_rate" in arguments or "lr" in arguments:
-            rate = self._learning_rate
-            # the shortest decimal that names the same float32
-            rate = float(str(rate.numpy())) if isinstance(rate, Variable) else configurable.serialize(rate)
-            config = {"learning_rate": rate, **config}
-        return config
+        return {name: value for name, value in super().get_config().items() if name not in ("lr", "decay")}
+
+    def _config_value(self, name: str, value: Any) -> Any:
+        if name != "learning_rate":
+            return value
+        rate = self._learning_rate
+        return float(str(rate.numpy())) if isinstance(rate, Variable) else rate  # the shortest name of the float32
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

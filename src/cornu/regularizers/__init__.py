@@ -110,5 +110,11 @@ _family = Family(
     aliases={"l1_l2": "L1L2"},
 )
 get = _family.get
-serialize = _family.serialize
+
+
+def serialize(regularizer: Any) -> Any:
+    """The regularizer as plain data."""
+    return _family.serialize(regularizer)
+
+
 deserialize = _family.deserialize

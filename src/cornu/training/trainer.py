@@ -534,6 +534,8 @@ class Trainer:
                 told = CallbackList(callbacks, add_progbar=_is_verbose(verbose), model=self)
                 told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
                 told.on_predict_begin()
+            if told is None and isinstance(data, ArrayData) and data.num_batches == 1 and steps is None:
+                return tree.map_structure(lambda leaf: np.array(B.to_numpy(leaf)), forward(data.x))
             results: list[Any] = []
             outputs: Any = None
             with Interruption() as interruption:
@@ -543,9 +545,7 @@ class Trainer:
                     interruption.check()
                     if told is not None:
                         told.on_predict_batch_begin(i)
-                    leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
-                    arrays = iter(B.transfer(leaves))
-                    outputs = forward(tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch))
+                    outputs = forward(batch)
                     results.append(tree.flatten(outputs))
                     if i >= 2:  # the device works ahead, but outputs do not pile up on it
                         results[i - 2] = [np.asarray(leaf) for leaf in B.to_numpy_tree(results[i - 2])]

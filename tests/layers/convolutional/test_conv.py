@@ -59,7 +59,9 @@ def test_strides_and_dilation_together():
 
 @pytest.mark.parametrize("name", ["DepthwiseConv1D", "SeparableConv1D"])
 def test_causal_outputs_do_not_see_the_future(name):
-    layer = getattr(layers, name)(**({"filters": 2} if name == "SeparableConv1D" else {}), kernel_size=3, padding="causal")
+    layer = getattr(layers, name)(
+        **({"filters": 2} if name == "SeparableConv1D" else {}), kernel_size=3, padding="causal"
+    )
     x = rows((1, 8, 2))
     before = np.asarray(layer(x))
     x[:, 5:] += 1
@@ -88,14 +90,30 @@ ERRORS = [
     (lambda: layers.Conv2D(2, 3, strides=-1), ArgumentError, r"strides should be a positive int, got -1"),
     (lambda: layers.Conv2D(2, 3, padding="sme"), ArgumentError, r"padding should be one of .*Did you mean 'same'"),
     (lambda: layers.Conv2D(2, 3, padding="causal"), ArgumentError, r"padding should be one of 'valid', 'same', got"),
-    (lambda: layers.Conv2D(3, 3, groups=2), ArgumentError, r"groups should divide the filters, got groups=2 and filters=3"),
+    (
+        lambda: layers.Conv2D(3, 3, groups=2),
+        ArgumentError,
+        r"groups should divide the filters, got groups=2 and filters=3",
+    ),
     (lambda: layers.Conv2D(2, 3, activation="rellu"), ValueError, r"Did you mean 'relu'"),
     (lambda: layers.Conv2D(4, 3, groups=4)(rows((1, 5, 5, 3))), ShapeError, r"groups=4 should divide the 3 channels"),
-    (lambda: layers.Conv2D(2, 3, name="c")(rows((5, 5, 3))), ShapeError, r"'c'.* 4 axes, got shape \(5, 5, 3\).*missing"),
+    (
+        lambda: layers.Conv2D(2, 3, name="c")(rows((5, 5, 3))),
+        ShapeError,
+        r"'c'.* 4 axes, got shape \(5, 5, 3\).*missing",
+    ),
     (lambda: layers.Conv2D(2, 3, name="c")(rows((1, 2, 2, 1))), ShapeError, r"window \(3, 3\).*padding='same'"),
-    (lambda: layers.Conv2D(2, 3)(layers.Input((5, 5, None))), ShapeError, r"number of channels \(axis 3.*must be known"),
+    (
+        lambda: layers.Conv2D(2, 3)(layers.Input((5, 5, None))),
+        ShapeError,
+        r"number of channels \(axis 3.*must be known",
+    ),
     (lambda: layers.Conv1DTranspose(2, 3, output_padding=1), ArgumentError, r"smaller than its stride, got 1"),
-    (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), ArgumentError, r"depth_multiplier should be a positive int"),
+    (
+        lambda: layers.DepthwiseConv2D(3, depth_multiplier=0),
+        ArgumentError,
+        r"depth_multiplier should be a positive int",
+    ),
 ]
 
 
@@ -108,5 +126,7 @@ def test_errors(make, error, message):
 def test_other_channels_than_built_for():
     layer = layers.Conv2D(2, 3, name="c")
     layer(rows((1, 5, 5, 3)))
-    with pytest.raises(ShapeError, match=r"'c' \(Conv2D\): input should have size 3 at axis 3, got shape \(1, 5, 5, 1\)"):
+    with pytest.raises(
+        ShapeError, match=r"'c' \(Conv2D\): input should have size 3 at axis 3, got shape \(1, 5, 5, 1\)"
+    ):
         layer(rows((1, 5, 5, 1)))

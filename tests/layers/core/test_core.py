@@ -44,7 +44,12 @@ def test_einsum_dense_is_its_equation(equation, kwargs, shape):
 
 @pytest.mark.parametrize("mask_zero", [False, True])
 def test_embedding_agrees_with_keras(mask_zero):
-    agree("Embedding", {"input_dim": 7, "output_dim": 3, "mask_zero": mask_zero}, np.array([[0, 6, 2], [1, 1, 0]]), gradients=False)
+    agree(
+        "Embedding",
+        {"input_dim": 7, "output_dim": 3, "mask_zero": mask_zero},
+        np.array([[0, 6, 2], [1, 1, 0]]),
+        gradients=False,
+    )
 
 
 def test_embedding_gradient_adds_up_over_equal_ids():
@@ -162,10 +167,18 @@ def test_wrapper_builds_holds_and_saves_its_layer():
         (lambda: layers.EinsumDense("abc,cd->abd", 2)(rows((2, 3))), ShapeError, "does not fit inputs of shape"),
         (lambda: layers.EinsumDense("ab,bc->ac", None)(rows((2, 3))), ShapeError, r"sizes of \['c'\]"),
         (lambda: layers.Embedding(0, 2), ArgumentError, "input_dim should be a positive int, got 0"),
-        (lambda: layers.Embedding(3, 2, name="e")(np.array([1, 3])), ArgumentError, r"'e'.*below input_dim=3, got some from 1 to 3"),
+        (
+            lambda: layers.Embedding(3, 2, name="e")(np.array([1, 3])),
+            ArgumentError,
+            r"'e'.*below input_dim=3, got some from 1 to 3",
+        ),
         (lambda: layers.Embedding(3, 2)(np.array([-1])), ArgumentError, "should be at least 0"),
         (lambda: layers.Lambda(3), ArgumentError, "function should be callable, got 3"),
-        (lambda: layers.Lambda(lambda x: cornu.ops.matmul(x, np.ones((9, 9))), name="l")(rows((2, 3))), CornuError, r"'l' .*matmul"),
+        (
+            lambda: layers.Lambda(lambda x: cornu.ops.matmul(x, np.ones((9, 9))), name="l")(rows((2, 3))),
+            CornuError,
+            r"'l' .*matmul",
+        ),
         (lambda: layers.Wrapper("dense"), ArgumentError, "layer should be a Layer, got 'dense'"),
     ],
 )

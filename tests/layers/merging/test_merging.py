@@ -39,7 +39,9 @@ FUNCTIONS = ["add", "subtract", "multiply", "average", "maximum", "minimum", "co
 def test_functions(name):
     inputs = rows((2, 3), (2, 3))
     close(getattr(layers, name)(inputs), getattr(layers, name.capitalize())()(inputs))
-    assert getattr(layers, name)([layers.Input((3,))] * 2, name="merged").shape == ((None, 6) if name == "concatenate" else (None, 3))
+    assert getattr(layers, name)([layers.Input((3,))] * 2, name="merged").shape == (
+        (None, 6) if name == "concatenate" else (None, 3)
+    )
 
 
 def test_functions_take_options():
@@ -84,12 +86,24 @@ def test_integers_stay_integers():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: layers.Add(name="a")(rows((2, 3), (2, 4))), ShapeError, r"'a' \(Add\): shapes \[\(2, 3\), \(2, 4\)\] do not fit"),
+        (
+            lambda: layers.Add(name="a")(rows((2, 3), (2, 4))),
+            ShapeError,
+            r"'a' \(Add\): shapes \[\(2, 3\), \(2, 4\)\] do not fit",
+        ),
         (lambda: layers.Add()([layers.Input((3,)), layers.Input((4,))]), ShapeError, r"\(None, 3\), \(None, 4\)"),
         (lambda: layers.Add()(rows((2, 3), (4, 3))), ShapeError, "different batch sizes"),
-        (lambda: layers.Add(name="a")(rows((2, 3))), ArgumentError, "should be called on a list of tensors, got one of shape"),
+        (
+            lambda: layers.Add(name="a")(rows((2, 3))),
+            ArgumentError,
+            "should be called on a list of tensors, got one of shape",
+        ),
         (lambda: layers.Subtract()(rows((2, 3), (2, 3), (2, 3))), ArgumentError, "a list of 2 tensors, got 3"),
-        (lambda: layers.Concatenate()(rows((2, 3, 4), (2, 4, 4))), ShapeError, "equal sizes except at axis -1.*differ at axis 1"),
+        (
+            lambda: layers.Concatenate()(rows((2, 3, 4), (2, 4, 4))),
+            ShapeError,
+            "equal sizes except at axis -1.*differ at axis 1",
+        ),
         (lambda: layers.Concatenate()(rows((2, 3, 4), (2, 4))), ShapeError, "same number of axes"),
         (lambda: layers.Concatenate(axis=3)(rows((2, 3), (2, 4))), ShapeError, "and axis 3"),
         (lambda: layers.Dot(0), ArgumentError, r"none the batch \(0\), got 0"),

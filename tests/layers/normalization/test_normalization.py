@@ -113,10 +113,22 @@ def test_statistics_are_wide(name, kwargs, policy):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: layers.BatchNormalization(axis=3, name="b")(rows((2, 3))), ShapeError, r"'b'.*\(2, 3\) have no axis 3"),
-        (lambda: layers.BatchNormalization(momentum=2), ArgumentError, r"momentum should be a number within \[0, 1\], got 2"),
+        (
+            lambda: layers.BatchNormalization(axis=3, name="b")(rows((2, 3))),
+            ShapeError,
+            r"'b'.*\(2, 3\) have no axis 3",
+        ),
+        (
+            lambda: layers.BatchNormalization(momentum=2),
+            ArgumentError,
+            r"momentum should be a number within \[0, 1\], got 2",
+        ),
         (lambda: layers.BatchNormalization(axis="x"), ArgumentError, "axis should be an int, got 'x'"),
-        (lambda: layers.BatchNormalization(renorm_clipping={"max": 1}), ArgumentError, "knows 'rmax', 'rmin' and 'dmax'"),
+        (
+            lambda: layers.BatchNormalization(renorm_clipping={"max": 1}),
+            ArgumentError,
+            "knows 'rmax', 'rmin' and 'dmax'",
+        ),
         (lambda: layers.BatchNormalization()(layers.Input((None,))), ShapeError, "axis -1 must have a known size"),
         (lambda: layers.LayerNormalization(axis=(1, 5))(rows((2, 3))), ShapeError, "do not have all of the axes"),
         (lambda: layers.LayerNormalization()(layers.Input((None,))), ShapeError, "must be known"),

@@ -80,10 +80,18 @@ def test_aliases(alias, name):
     [
         (lambda: layers.MaxPooling2D(0), ArgumentError, "pool_size should be a positive int, got 0"),
         (lambda: layers.MaxPooling2D((1, 2, 3)), ArgumentError, "pool_size should be an int or 2 of them"),
-        (lambda: layers.AveragePooling2D(2, padding="causal"), ArgumentError, "padding should be one of 'valid', 'same'"),
-        (lambda: layers.MaxPooling2D(name="p")(rows((4, 4, 1))), ShapeError, r"'p' \(MaxPooling2D\): input should have 4 axes"),
+        (
+            lambda: layers.AveragePooling2D(2, padding="causal"),
+            ArgumentError,
+            "padding should be one of 'valid', 'same'",
+        ),
+        (
+            lambda: layers.MaxPooling2D(name="p")(rows((4, 4, 1))),
+            ShapeError,
+            r"'p' \(MaxPooling2D\): input should have 4 axes",
+        ),
         (lambda: layers.MaxPooling2D(5)(rows((1, 4, 4, 1))), ShapeError, r"window \(5, 5\) is larger than the images"),
-        (lambda: layers.MaxPooling2D(data_format="first"), ValueError, "Unknown data_format 'first'"),
+        (lambda: layers.MaxPooling2D(data_format="first"), ValueError, "data_format .*got 'first'"),
     ],
 )
 def test_errors(make, error, message):

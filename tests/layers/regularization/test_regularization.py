@@ -100,7 +100,11 @@ def test_activity_regularization_adds_to_the_loss():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: layers.Dropout(1.5, name="d"), ArgumentError, r"'d' \(Dropout\): rate should be a number within \[0, 1\], got 1.5"),
+        (
+            lambda: layers.Dropout(1.5, name="d"),
+            ArgumentError,
+            r"'d' \(Dropout\): rate should be a number within \[0, 1\], got 1.5",
+        ),
         (lambda: layers.Dropout("x"), ArgumentError, "rate should be a number"),
         (lambda: layers.Dropout(0.5, noise_shape=3), ArgumentError, "noise_shape should hold a positive int or None"),
         (lambda: layers.Dropout(0.5, seed=-1), ArgumentError, "seed should be a non-negative int"),

@@ -66,7 +66,11 @@ def test_bilinear_between_two_pixels():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: layers.Reshape((5, 2), name="r")(rows((2, 12))), ShapeError, r"'r'.*\(12,\) have 12 elements.*\(5, 2\)"),
+        (
+            lambda: layers.Reshape((5, 2), name="r")(rows((2, 12))),
+            ShapeError,
+            r"'r'.*\(12,\) have 12 elements.*\(5, 2\)",
+        ),
         (lambda: layers.Reshape((5, -1))(rows((2, 12))), ShapeError, "cannot take the target_shape"),
         (lambda: layers.Reshape((-1, -1)), ArgumentError, "at most one of them -1"),
         (lambda: layers.Reshape(("a",)), ArgumentError, "target_shape should hold sizes"),
@@ -74,7 +78,11 @@ def test_bilinear_between_two_pixels():
         (lambda: layers.Permute((2, 1))(rows((2, 3))), ShapeError, "should have 3 axes"),
         (lambda: layers.RepeatVector(0), ArgumentError, "n should be a positive int, got 0"),
         (lambda: layers.RepeatVector(2)(rows((2, 3, 4))), ShapeError, "should have 2 axes"),
-        (lambda: layers.ZeroPadding2D(-1), ArgumentError, "padding should be an int of at least 0, or 2 of them, or 2 pairs"),
+        (
+            lambda: layers.ZeroPadding2D(-1),
+            ArgumentError,
+            "padding should be an int of at least 0, or 2 of them, or 2 pairs",
+        ),
         (lambda: layers.ZeroPadding2D((1, 2, 3)), ArgumentError, r"got \(1, 2, 3\)"),
         (lambda: layers.Cropping2D(3)(rows(IMAGES)), ShapeError, r"leaves nothing of inputs of shape \(2, 5, 6, 3\)"),
         (lambda: layers.UpSampling2D(0), ArgumentError, "size should be a positive int"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -31,8 +32,13 @@ class JaxBackend(NamespaceBackend):
 
     def __init__(self) -> None:
         super().__init__(jnp)
+        self._local = threading.local()
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
+
+    @property
+    def _inferring(self) -> bool:
+        return getattr(self._local, "inferring", False)
 
     def canonical_dtype(self, dtype: str) -> str:
         if dtype in _NARROW and not jax.config.jax_enable_x64:
@@ -97,7 +103,7 @@ class JaxBackend(NamespaceBackend):
         input_dilation: Sequence[int],
         groups: int,
     ) -> Array:
-        if jax.default_backend() == "cpu":
+        if jax.default_backend() == "cpu" and not self._inferring:  # one primitive is inferred faster than many
             return conv_on_cpu(self, x, kernel, strides, padding, dilation, input_dilation, groups)
         return lax.conv_general_dilated(
             x,
@@ -164,8 +170,12 @@ class JaxBackend(NamespaceBackend):
             plain[:] = [result]
             return [leaf for leaf in tree.flatten(result) if isinstance(leaf, jax.Array)]
 
+        before, self._local.inferring = self._inferring, True
         structs = [jax.ShapeDtypeStruct(spec.shape, self.canonical_dtype(spec.dtype)) for spec in specs]
-        found = iter(jax.eval_shape(arrays_only, structs))
+        try:
+            found = iter(jax.eval_shape(arrays_only, structs))
+        finally:
+            self._local.inferring = before
         return tree.map_structure(
             lambda leaf: Spec.of(next(found)) if isinstance(leaf, jax.Array) else leaf, plain.pop()
         )

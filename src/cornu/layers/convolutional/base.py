@@ -50,8 +50,8 @@ class Convolution(Layer):
         channels = input_shape[axis]
         if channels is None:
             raise ShapeError(
-                f"{self._label()}: the number of channels (axis {axis}, data_format={self.data_format!r}) must be known, "
-                f"got inputs of shape {tuple(input_shape)}."
+                f"{self._label()}: the number of channels (axis {axis}, data_format={self.data_format!r}) must be "
+                f"known, got inputs of shape {tuple(input_shape)}."
             )
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={axis: channels})
         return channels

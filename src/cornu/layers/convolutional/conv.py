@@ -13,7 +13,7 @@ from cornu.ops import conv
 
 
 class BaseConv(Convolution):
-    """activation(inputs ⋆ kernel + bias), a cross-correlation: (batch, *spatial, channels) to (batch, *spatial, filters).
+    """activation(inputs ⋆ kernel + bias), a cross-correlation: (batch, *spatial, channels) to (…, filters).
 
     With `data_format="channels_first"` the channels stand behind the batch. Sizes are an int or one for each spatial
     axis. `groups` split the channels; each makes filters / groups of the filters. `padding` is `"valid"` (none),
@@ -66,18 +66,18 @@ class BaseConv(Convolution):
 
 
 class Conv1D(BaseConv):
-    """Convolution of sequences: (batch, steps, channels) to (batch, steps, filters). As `BaseConv` says."""
+    """Convolution of sequences: (batch, steps, channels) to (…, filters). As `BaseConv` says."""
 
     rank = 1
 
 
 class Conv2D(BaseConv):
-    """Convolution of images: (batch, height, width, channels) to (batch, height, width, filters). As `BaseConv` says."""
+    """Convolution of images: (batch, height, width, channels) to (…, filters). As `BaseConv` says."""
 
     rank = 2
 
 
 class Conv3D(BaseConv):
-    """Convolution of volumes: (batch, *three axes, channels) to (batch, *three axes, filters). As `BaseConv` says."""
+    """Convolution of volumes: (batch, *three axes, channels) to (…, filters). As `BaseConv` says."""
 
     rank = 3

@@ -13,7 +13,7 @@ from cornu.ops import conv_transpose
 
 
 class BaseConvTranspose(Convolution):
-    """activation(transposed convolution of the inputs + bias): (batch, *spatial, channels) to (batch, *spatial, filters).
+    """activation(transposed convolution of the inputs + bias): (batch, *spatial, channels) to (…, filters).
 
     The gradient of a convolution with respect to its inputs: it enlarges by the strides. A size becomes size · stride
     with `padding="same"`, and that plus max(window - stride, 0) with `"valid"`; `output_padding`, smaller than the
@@ -51,8 +51,8 @@ class BaseConvTranspose(Convolution):
             each = (output_padding,) * self.rank if hasattr(output_padding, "__index__") else tuple(output_padding)
             if len(each) != self.rank or not all(0 <= n < s for n, s in zip(each, self.strides, strict=True)):
                 raise ArgumentError(
-                    f"{self._label()}: output_padding should be an int or {self.rank} of them, each at least 0 and smaller "
-                    f"than its stride, got {output_padding!r} with strides={self.strides}."
+                    f"{self._label()}: output_padding should be an int or {self.rank} of them, each at least 0 and "
+                    f"smaller than its stride, got {output_padding!r} with strides={self.strides}."
                 )
             self.output_padding = each
         describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)

@@ -44,8 +44,8 @@ class EinsumDense(Layer):
         match = _EQUATION.fullmatch(equation.replace(" ", "")) if isinstance(equation, str) else None
         if match is None or ("..." in match[1]) != ("..." in match[3]):
             raise ArgumentError(
-                f"{self._label()}: equation should look like 'ab,bc->ac' (inputs, kernel -> outputs) with `...` on neither "
-                f"or both sides, got {equation!r}."
+                f"{self._label()}: equation should look like 'ab,bc->ac' (inputs, kernel -> outputs) with `...` on "
+                f"neither or both sides, got {equation!r}."
             )
         self._letters = match.groups()
         shape = (output_shape,) if output_shape is None or hasattr(output_shape, "__index__") else output_shape
@@ -72,15 +72,15 @@ class EinsumDense(Layer):
         full = (None, *self.output_shape)
         if "..." not in outputs and len(full) != len(outputs):
             raise ShapeError(
-                f"{self._label()}: {self.equation!r} gives {len(outputs)} axes with the batch, output_shape={self.output_shape} "
-                f"has {len(full)}."
+                f"{self._label()}: {self.equation!r} gives {len(outputs)} axes with the batch, "
+                f"output_shape={self.output_shape} has {len(full)}."
             )
         named = [*zip(before, full, strict=False), *zip(reversed(after), reversed(full), strict=False)]
         for letter, size in named:
             if size is not None and sizes.get(letter) not in (None, size):
                 raise ShapeError(
-                    f"{self._label()}: axis {letter!r} of {self.equation!r} has size {sizes[letter]} in inputs of shape "
-                    f"{tuple(input_shape)} and {size} in output_shape={self.output_shape}."
+                    f"{self._label()}: axis {letter!r} of {self.equation!r} has size {sizes[letter]} in inputs of "
+                    f"shape {tuple(input_shape)} and {size} in output_shape={self.output_shape}."
                 )
             sizes[letter] = size if size is not None else sizes.get(letter)
         unknown = [letter for letter in kernel + (self.bias_axes or "") if sizes.get(letter) is None]

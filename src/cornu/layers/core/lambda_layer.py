@@ -50,11 +50,12 @@ class Lambda(Layer):
             value = config.get(name)
             if isinstance(value, dict) and value.get("class_name") == "__lambda__":
                 raise UnsafeFileError(
-                    f"The Lambda layer {config.get('name')!r} holds its {name} as Python code, which files may not do. Define "
-                    "the function, register it with `@cornu.saving.register_serializable()` and save the model anew."
+                    f"The Lambda layer {config.get('name')!r} holds its {name} as Python code, which files may not do. "
+                    "Define the function, register it with `@cornu.saving.register_serializable()` and save again."
                 )
-            config[name] = find(value) if isinstance(value, str) else deserialize(value)
-        return cls(**{name: deserialize(value) if name == "dtype" else value for name, value in config.items()})
+            if isinstance(value, str):
+                config[name] = find(value)
+        return cls(**{name: deserialize(value) for name, value in config.items()})
 
 
 def _parameter_names(function: Callable[..., Any]) -> set[str]:

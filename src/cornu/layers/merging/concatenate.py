@@ -27,13 +27,14 @@ class Concatenate(Merge):
         rank = len(shapes[0])
         if any(len(shape) != rank for shape in shapes) or not -rank <= self.axis < rank:
             raise ShapeError(
-                f"{self._label()}: inputs should have the same number of axes, and axis {self.axis}, got shapes {shapes}."
+                f"{self._label()}: inputs should have the same number of axes, and axis {self.axis}, got shapes "
+                f"{shapes}."
             )
         for i, sizes in enumerate(zip(*shapes, strict=True)):
             if i != self.axis % rank and len(set(sizes) - {None}) > 1:
                 raise ShapeError(
-                    f"{self._label()}: inputs should have equal sizes except at axis {self.axis}, got shapes {shapes}, which "
-                    f"differ at axis {i}."
+                    f"{self._label()}: inputs should have equal sizes except at axis {self.axis}, got shapes {shapes}, "
+                    f"which differ at axis {i}."
                 )
 
     def call(self, inputs: Sequence[Array]) -> Array:

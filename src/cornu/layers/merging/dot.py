@@ -13,10 +13,11 @@ from cornu.layers.merging.base import Merge
 
 
 class Dot(Merge):
-    """Σ over an axis of each of two tensors, sample by sample: (batch, *a, n, *b) and (batch, *c, n, *d) to (batch, *a, *b, *c, *d).
+    """Σ over an axis of each of two tensors, sample by sample.
 
-    `axes` is an int or a pair of them; (batch, n) twice gives (batch, 1). With `normalize` the tensors are scaled to
-    length 1 along it first, so that the result is the cosine. Raises ShapeError where the sizes differ.
+    (batch, *a, n, *b) and (batch, *c, n, *d) to (batch, *a, *b, *c, *d); (batch, n) twice gives (batch, 1). `axes` is
+    an int or a pair of them. With `normalize` the tensors are scaled to length 1 along it first, so that the result is
+    the cosine. Raises ShapeError where the sizes differ.
     """
 
     least = most = 2

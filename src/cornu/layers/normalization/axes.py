@@ -12,7 +12,7 @@ from cornu.ops import reshape
 
 
 def sizes_at(layer: Layer, input_shape: Any, axis: Any) -> tuple[int, ...]:
-    """The sizes of the inputs at `axis` (an int or several); raises ShapeError naming the layer for absent or unknown ones."""
+    """The sizes of the inputs at `axis` (an int or several); absent or unknown ones raise ShapeError."""
     axes, rank = axis if isinstance(axis, list | tuple) else [axis], len(input_shape)
     if any(not -rank <= i < rank for i in axes):
         raise ShapeError(f"{layer._label()}: inputs of shape {tuple(input_shape)} do not have all of the axes {axis}.")

@@ -51,8 +51,8 @@ class GroupNormalization(Layer):
         (channels,) = shape = sizes_at(self, input_shape, self.axis)
         if self.groups != -1 and channels % self.groups:
             raise ShapeError(
-                f"{self._label()}: groups={self.groups} should divide the {channels} channels (axis {self.axis}) of inputs "
-                f"of shape {tuple(input_shape)}."
+                f"{self._label()}: groups={self.groups} should divide the {channels} channels (axis {self.axis}) of "
+                f"inputs of shape {tuple(input_shape)}."
             )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis % len(input_shape): channels})
         self.gamma = make_weight(self, "gamma", shape, autocast=False) if self.scale else None

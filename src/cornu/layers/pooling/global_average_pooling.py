@@ -13,7 +13,7 @@ from cornu.ops import cast, expand_dims, maximum, mean, sum
 class BaseGlobalAveragePooling(GlobalPooling):
     """The mean of each channel: (batch, *spatial, channels) to (batch, channels).
 
-    With `keepdims` the spatial axes stay, of size 1; with `data_format="channels_first"` channels stand behind the batch.
+    With `keepdims` the spatial axes stay, of size 1; with `data_format="channels_first"` channels follow the batch.
     """
 
     def call(self, inputs: Array) -> Array:

@@ -10,7 +10,7 @@ from cornu.ops import max
 class BaseGlobalMaxPooling(GlobalPooling):
     """The largest value of each channel: (batch, *spatial, channels) to (batch, channels).
 
-    With `keepdims` the spatial axes stay, of size 1; with `data_format="channels_first"` channels stand behind the batch.
+    With `keepdims` the spatial axes stay, of size 1; with `data_format="channels_first"` channels follow the batch.
     """
 
     def call(self, inputs: Array) -> Array:

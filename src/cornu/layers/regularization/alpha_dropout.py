@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cornu.backend.contract import Array
 from cornu.layers.regularization.dropout import Dropout
 from cornu.ops import where

@@ -28,7 +28,8 @@ class Dropout(Layer):
                 n is None or (isinstance(n, int) and n > 0) for n in noise_shape
             ):
                 raise ArgumentError(
-                    f"{self._label()}: noise_shape should hold a positive int or None for each axis, got {noise_shape!r}."
+                    f"{self._label()}: noise_shape should hold a positive int or None for each axis, got "
+                    f"{noise_shape!r}."
                 )
             noise_shape = tuple(noise_shape)
         self.noise_shape, self.seed = noise_shape, seed

@@ -19,7 +19,8 @@ class Permute(Layer):
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ArgumentError(
-                f"{self._label()}: dims should hold each of 1 … {len(self.dims)} once (the batch, 0, stays), got {dims!r}."
+                f"{self._label()}: dims should hold each of 1 … {len(self.dims)} once (the batch, 0, stays), got "
+                f"{dims!r}."
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 

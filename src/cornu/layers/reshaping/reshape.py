@@ -23,7 +23,8 @@ class Reshape(Layer):
         sizes = [size.__index__() for size in target if hasattr(size, "__index__")]
         if len(sizes) != len(target) or any(size < -1 for size in sizes) or sizes.count(-1) > 1:
             raise ArgumentError(
-                f"{self._label()}: target_shape should hold sizes, at most one of them -1 (what remains), got {target_shape!r}."
+                f"{self._label()}: target_shape should hold sizes, at most one of them -1 (what remains), "
+                f"got {target_shape!r}."
             )
         self.target_shape = tuple(sizes)
 
@@ -32,8 +33,8 @@ class Reshape(Layer):
         fits = given % wanted == 0 if -1 in self.target_shape and wanted else given == wanted
         if not fits:
             raise ShapeError(
-                f"{self._label()}: samples of shape {tuple(inputs.shape[1:])} have {given} elements and cannot take the "
-                f"target_shape {self.target_shape}."
+                f"{self._label()}: samples of shape {tuple(inputs.shape[1:])} have {given} elements and cannot take "
+                f"the target_shape {self.target_shape}."
             )
         rest = given // wanted if wanted else 0
         return reshape(inputs, (inputs.shape[0], *(rest if size == -1 else size for size in self.target_shape)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from cornu.backend.contract import Array
 from cornu.base import config
-from cornu.layers.checks import choice, positive_int, sizes
+from cornu.layers.checks import choice, sizes
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.ops import cast, convert_to_tensor, moveaxis, repeat, tensordot
@@ -49,7 +49,7 @@ class BaseUpSampling(Layer):
 
     def __init__(self, size: Any = 2, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size = sizes(size, self.rank, "size", self)
+        self.size = self._factors = sizes(size, self.rank, "size", self)
         self.data_format = config.standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
@@ -57,9 +57,7 @@ class BaseUpSampling(Layer):
         return repeat(x, factor, axis)
 
     def call(self, inputs: Array) -> Array:
-        for axis, factor in enumerate(
-            sizes(self.size, self.rank, "size", self), 2 if self.data_format == "channels_first" else 1
-        ):
+        for axis, factor in enumerate(self._factors, 2 if self.data_format == "channels_first" else 1):
             if factor > 1:
                 inputs = self._enlarge(inputs, factor, axis)
         return inputs
@@ -72,7 +70,7 @@ class UpSampling1D(BaseUpSampling):
 
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(size, "channels_last", **kwargs)
-        self.size = positive_int(self.size[0], "size", self)
+        (self.size,) = self._factors
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -104,6 +102,6 @@ class UpSampling2D(BaseUpSampling):
 
 
 class UpSampling3D(BaseUpSampling):
-    """Each position repeated `size` times along three axes: (batch, *three axes, channels). As `BaseUpSampling` says."""
+    """Each position repeated along three axes: (batch, *three axes, channels). As `BaseUpSampling` says."""
 
     rank = 3

@@ -206,5 +206,11 @@ class CosineDecayRestarts(LearningRateSchedule):
 
 
 _family = Family("schedule", {name: globals()[name] for name in __all__ if name[0].isupper()})
-serialize = _family.serialize
+
+
+def serialize(learning_rate_schedule: Any) -> Any:
+    """The learning rate schedule as plain data."""
+    return _family.serialize(learning_rate_schedule)
+
+
 deserialize = _family.deserialize

@@ -1,0 +1,60 @@
+"""Constraints against Keras' and their definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cornu import constraints, ops
+from cornu.base.config import backend_scope
+from cornu.base.errors import UnknownNameError
+
+X = 3 * np.random.default_rng(0).normal(size=(3, 3, 4)).astype("float32")
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("MaxNorm", {}),
+    ("MaxNorm", {"max_value": 0.5, "axis": [0, 1]}),
+    ("NonNeg", {}),
+    ("UnitNorm", {}),
+    ("UnitNorm", {"axis": -1}),
+    ("MinMaxNorm", {}),
+    ("MinMaxNorm", {"min_value": 0.5, "max_value": 0.8, "rate": 0.4, "axis": 1}),
+]
+
+
+@pytest.mark.parametrize("backend", ["jax", "numpy"])
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_projections_are_those_of_keras(name: str, options: dict[str, Any], backend: str) -> None:
+    expected = np.asarray(getattr(keras.constraints, name)(**options)(X))
+    with backend_scope(backend):
+        found = getattr(constraints, name)(**options)(ops.convert_to_tensor(X))
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_configurations_go_round(name: str, options: dict[str, Any]) -> None:
+    original = getattr(constraints, name)(**options)
+    data = constraints.serialize(original)
+    assert (data["module"], data["class_name"]) == ("keras.constraints", name)
+    assert constraints.deserialize(data).get_config() == original.get_config()
+    assert keras.constraints.deserialize(data).get_config() == original.get_config()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_dtypes_stay(name: str, options: dict[str, Any], dtype: str) -> None:
+    assert ops.dtype(getattr(constraints, name)(**options)(ops.cast(X, dtype))) == dtype
+
+
+def test_get() -> None:
+    for name in ("max_norm", "MaxNorm", "maxnorm"):
+        assert isinstance(constraints.get(name), constraints.MaxNorm)
+    assert isinstance(constraints.get("nonneg"), constraints.NonNeg)
+    assert constraints.get(None) is None
+    assert constraints.max_norm(3).max_value == 3
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'unit_norm'\?"):
+        constraints.get("unit_norms")
+    with pytest.raises(NotImplementedError, match="should define `__call__"):
+        constraints.Constraint()(X)

@@ -1,0 +1,168 @@
+"""Laws that hold for every public layer; `cases.py` says how each is made."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+
+from cornu import layers
+from cornu.backend import B
+from cornu.base import tree
+from cornu.base.config import backend_scope
+from cornu.base.dtypes import is_float
+from cornu.base.errors import ArgumentError
+from cornu.core.configurable import custom_object_scope, deserialize, serialize
+from cornu.core.state import functional, value_and_grad
+from cornu.core.symbolic import KerasTensor
+from tests.layers.cases import CASES, Doubling, Several, halved
+
+CLASSES = {
+    cls.__name__: cls
+    for name in layers.__all__
+    if inspect.isclass(cls := getattr(layers, name)) and issubclass(cls, layers.Layer)
+}
+ABSTRACT = {"Layer", "InputLayer"}  # the base, and what is called on nothing
+OWN = {"Doubling": Doubling, "halved": halved}
+
+every_layer = pytest.mark.parametrize("name", sorted(CASES))
+
+
+def numpy(outputs):
+    return [np.asarray(leaf) for leaf in tree.flatten(outputs)]
+
+
+def same(first, second, tolerance=0.0):
+    for a, b in zip(numpy(first), numpy(second), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a.astype("float64"), b.astype("float64"), rtol=tolerance, atol=tolerance)
+
+
+def made(name, /, **kwargs):
+    case = CASES[name]
+    layer, x = case.make(**kwargs), case.arrays()
+    return layer, x, case.call(layer, x)
+
+
+def test_every_layer_has_a_row():
+    assert set(CASES) == set(CLASSES) - ABSTRACT
+
+
+@every_layer
+def test_serialises(name):
+    layer, x, outputs = made(name, name="mine")
+    with custom_object_scope(OWN):
+        again = deserialize(json.loads(json.dumps(serialize(layer))))
+        assert type(again) is type(layer)
+        assert again.name == "mine"
+        assert again.get_config() == layer.get_config()
+    CASES[name].call(again, x)
+    again.set_weights(layer.get_weights())
+    same(CASES[name].call(again, x), outputs)
+
+
+@every_layer
+def test_symbolic_calls_tell_the_results_spec(name):
+    layer, x, outputs = made(name)
+    symbols = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), str(a.dtype)), x)
+    fresh = CASES[name].make()
+    for found, value in zip(tree.flatten(CASES[name].call(fresh, symbols)), tree.flatten(outputs), strict=True):
+        assert found.shape == (None, *value.shape[1:])
+        assert found.dtype == str(value.dtype)
+    assert fresh.built
+    assert [(w.name, w.shape) for w in fresh.weights] == [(w.name, w.shape) for w in layer.weights]
+    if not isinstance(x, Several):
+        shapes = tree.map_structure(lambda a: (None, *a.shape[1:]), x)
+        found = tree.map_shape_structure(lambda s: list(s), layer.compute_output_shape(shapes))
+        assert tree.flatten(found) == tree.flatten([[None, *value.shape[1:]] for value in tree.flatten(outputs)])
+
+
+@every_layer
+def test_compiles_in_training_and_inference(name):
+    layer, x, _ = made(name)
+    twin, _, _ = made(name)
+    twin.set_weights(layer.get_weights())
+    variables = layer.variables
+    for training in (False, True):
+        step = B.compile(
+            functional(lambda x, training=training: CASES[name].call(layer, x, training=training), variables)
+        )
+        inputs = tree.map_structure(B.convert, x)
+        values, compiled = step([v.value for v in variables], inputs)
+        same(compiled, CASES[name].call(twin, x, training=training), 1e-5)
+        for value, variable in zip(values, twin.variables, strict=True):
+            np.testing.assert_allclose(np.asarray(value), variable.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_low_precision(name, policy):
+    layer, x, expected = made(name)
+    low, _, _ = made(name, dtype=policy)
+    low.set_weights(layer.get_weights())
+    outputs = CASES[name].call(low, x)
+    for value, wide in zip(tree.flatten(outputs), tree.flatten(expected), strict=True):
+        assert str(value.dtype) == (low.compute_dtype if is_float(str(wide.dtype)) else str(wide.dtype))
+        tolerance = CASES[name].tolerance * max(1.0, np.abs(np.asarray(wide)).max())
+        np.testing.assert_allclose(np.asarray(value, "float32"), np.asarray(wide), atol=tolerance, rtol=0)
+    assert all(weight.dtype == low.variable_dtype for weight in low.weights)
+
+
+@every_layer
+def test_numpy_agrees(name):
+    layer, x, expected = made(name)
+    with backend_scope("numpy"):
+        twin, _, _ = made(name)
+        twin.set_weights(layer.get_weights())
+        same(CASES[name].call(twin, x), expected, 2e-5)
+        assert all(
+            leaf.shape == np.shape(value)
+            for leaf, value in zip(tree.flatten(CASES[name].call(twin, x, training=True)), numpy(expected), strict=True)
+        )
+
+
+@every_layer
+def test_weights_round_trip(name):
+    layer, _, _ = made(name)
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=w.shape).astype(w.dtype) for w in layer.weights]
+    layer.set_weights(values)
+    same(layer.get_weights(), values)
+    assert layer.count_params() == sum(value.size for value in values)
+    with pytest.raises(ValueError, match=f"{len(values)} weights"):
+        layer.set_weights([*values, np.zeros(1)])
+
+
+@every_layer
+def test_trainable_can_be_switched(name):
+    layer, _, _ = made(name)
+    learnt, fixed = len(layer.trainable_weights), len(layer.non_trainable_weights)
+    layer.trainable = False
+    assert (len(layer.trainable_weights), len(layer.non_trainable_weights)) == (0, learnt + fixed)
+    layer.trainable = True
+    assert (len(layer.trainable_weights), len(layer.non_trainable_weights)) == (learnt, fixed)
+
+
+@every_layer
+def test_gradients_flow(name):
+    layer, x, _ = made(name)
+    learnt = layer.trainable_variables
+    if not learnt:
+        assert not layer.trainable_weights
+        return
+    loss, grads = value_and_grad(
+        lambda: sum((leaf * leaf).sum() for leaf in tree.flatten(CASES[name].call(layer, x))), learnt
+    )()
+    assert np.isfinite(loss)
+    for variable, grad in zip(learnt, grads, strict=True):
+        assert grad.shape == variable.shape
+        assert np.isfinite(np.asarray(grad)).all()
+        assert np.asarray(grad).any(), variable.path
+
+
+@every_layer
+def test_unknown_arguments_are_named(name):
+    with pytest.raises((ArgumentError, TypeError), match="unheard_of"):
+        CASES[name].make(unheard_of=1)

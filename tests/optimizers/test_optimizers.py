@@ -1,0 +1,349 @@
+"""Optimizers: a table of rules × settings against Keras, then laws that hold for every one."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+
+from cornu import constraints, ops, optimizers
+from cornu.backend import B
+from cornu.base.config import backend_scope
+from cornu.base.errors import ArgumentError, CornuError, ShapeError, StateError, UnknownNameError
+from cornu.core.state import functional, initialize
+from cornu.core.variable import Variable
+
+rng = np.random.default_rng(0)
+KERNEL, BIAS = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=3).astype("float32")
+GRADS = [[rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=3).astype("float32")] for _ in range(10)]
+NAMES = [n for n in optimizers.__all__ if n[0].isupper() and n not in ("Optimizer", "LossScaleOptimizer")]
+FTRL = {
+    "l1_regularization_strength": 0.1,
+    "l2_regularization_strength": 0.1,
+    "l2_shrinkage_regularization_strength": 0.05,
+    "beta": 0.3,
+}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in NAMES),
+    *((name, {"learning_rate": 0.05, "weight_decay": 0.1}) for name in NAMES),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("RMSprop", {"momentum": 0.9, "learning_rate": 0.02}),
+    ("RMSprop", {"momentum": 0.5, "centered": True}),
+    ("Adam", {"amsgrad": True, "learning_rate": 0.1}),
+    ("Adafactor", {"relative_step": False, "learning_rate": 0.1}),
+    ("Ftrl", {"learning_rate": 0.1, **FTRL}),
+    *(
+        (name, {"learning_rate": 0.05, **settings})
+        for name in ("SGD", "Adam")
+        for settings in (
+            {"clipnorm": 0.5},
+            {"clipvalue": 0.3},
+            {"global_clipnorm": 0.5},
+            {"use_ema": True, "ema_momentum": 0.8},
+            {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+            {"gradient_accumulation_steps": 3},
+            {"gradient_accumulation_steps": 3, "weight_decay": 0.1, "clipnorm": 1.0},
+            {"loss_scale_factor": 4.0},
+        )
+    ),
+]
+
+
+def run(optimizer: Any, make: Any) -> list[Any]:
+    """The variables after each of ten steps, and after the end of training."""
+    variables = [make(KERNEL.copy()), make(BIAS.copy())]
+    path = []
+    for grads in GRADS:
+        optimizer.apply([np.asarray(g) for g in grads], variables)
+        path += [np.asarray(v.numpy()) for v in variables]
+    optimizer.finalize_variable_values(variables)
+    return path + [np.asarray(v.numpy()) for v in variables]
+
+
+def close(found: list[Any], expected: list[Any]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=3e-5, atol=3e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_paths_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
+    found = run(getattr(optimizers, name)(**options), Variable)
+    close(found, run(getattr(keras.optimizers, name)(**options), keras.Variable))
+
+
+@pytest.mark.parametrize(("name", "options"), [c for c in CASES if "learning_rate" in c[1]][::3])
+def test_numpy_steps_like_jax(name: str, options: dict[str, Any]) -> None:
+    found = run(getattr(optimizers, name)(**options), Variable)
+    with backend_scope("numpy"):
+        close(run(getattr(optimizers, name)(**options), Variable), found)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs", "their_options"),
+    [
+        ("SGD", {"momentum": 0.9}, "SGD", {"momentum": 0.9}),
+        ("SGD", {"momentum": 0.9, "nesterov": True}, "SGD", {"momentum": 0.9, "nesterov": True}),
+        ("Adamax", {}, "Adamax", {"eps": 1e-7}),
+        ("Adagrad", {"initial_accumulator_value": 0.1}, "Adagrad", {"initial_accumulator_value": 0.1, "eps": 1e-7}),
+        ("AdamW", {"weight_decay": 0.1, "epsilon": 1e-10}, "AdamW", {"weight_decay": 0.1, "eps": 1e-10}),
+    ],
+)
+def test_paths_are_those_of_torch(name: str, options: Any, theirs: str, their_options: Any) -> None:
+    """Where the rules are the same; the small constants stand at other places and do not matter here."""
+    parameters = [torch.tensor(KERNEL, requires_grad=True), torch.tensor(BIAS, requires_grad=True)]
+    optimizer = getattr(torch.optim, theirs)(parameters, lr=0.05, **their_options)
+    path = []
+    for grads in GRADS:
+        for parameter, gradient in zip(parameters, grads, strict=True):
+            parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+        path += [p.detach().numpy().copy() for p in parameters]
+    found = run(getattr(optimizers, name)(learning_rate=0.05, **options), Variable)[:-2]
+    for a, b in zip(found, path, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in NAMES),
+        ("Adam", {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 2, "clipnorm": 1.0}),
+        ("SGD", {"momentum": 0.5, "weight_decay": 0.1, "global_clipnorm": 1.0}),
+        ("LossScaleOptimizer", {}),
+    ],
+)
+def test_one_trace_and_no_change_of_dtypes(name: str, options: dict[str, Any], dtype: str) -> None:
+    def make() -> tuple[Any, list[Variable]]:
+        variables = [Variable(KERNEL, dtype=dtype), Variable(BIAS, dtype=dtype)]
+        if name == "LossScaleOptimizer":
+            optimizer: Any = optimizers.LossScaleOptimizer(optimizers.Adam(0.05), initial_scale=1.0)
+        else:
+            optimizer = getattr(optimizers, name)(learning_rate=0.05, **options)
+        optimizer.build(variables)
+        return optimizer, variables
+
+    optimizer, variables = make()
+    traces = []
+
+    def step(grads: list[Any]) -> None:
+        traces.append(1)
+        optimizer.apply(grads, variables)
+
+    state = [*optimizer.variables, *variables]
+    initialize(state)
+    pure = B.compile(functional(step, state))
+    values = [v.value for v in state]
+    eager, eager_variables = make()
+    for i, grads in enumerate(GRADS[:4]):
+        if i == 2:
+            eager.learning_rate = 0.01
+            values[[v is optimizer.learning_rate for v in state].index(True)] = B.convert(0.01, "float32")
+        grads = [B.convert(g, dtype) for g in grads]
+        values, _ = pure(values, grads)
+        eager.apply(grads, eager_variables)
+    assert len(traces) == 1
+    assert [ops.dtype(value) for value in values] == [v.dtype for v in state]
+    assert {v.dtype for v in optimizer.variables} <= {"int32", "float32", dtype}
+    tolerance = 1e-5 if dtype == "float32" else 3e-2
+    for a, b in zip(values[-2:], eager_variables, strict=True):
+        np.testing.assert_allclose(
+            np.asarray(a, "float32"), b.numpy().astype("float32"), rtol=tolerance, atol=tolerance
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stateless_apply(name: str) -> None:
+    optimizer, variables = getattr(optimizers, name)(), [Variable(KERNEL), Variable(BIAS)]
+    with pytest.raises(StateError, match="call `build`"):
+        optimizer.stateless_apply([], GRADS[0], variables)
+    optimizer.build(variables)
+    new, state = optimizer.stateless_apply([v.value for v in optimizer.variables], GRADS[0], variables)
+    np.testing.assert_array_equal(variables[0].numpy(), KERNEL)
+    assert int(optimizer.iterations) == 0
+    optimizer.apply(GRADS[0])
+    for variable, value in zip([*variables, *optimizer.variables], [*new, *state], strict=True):
+        np.testing.assert_allclose(variable.numpy(), np.asarray(value), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_configurations_go_round(name: str) -> None:
+    original = getattr(optimizers, name)(learning_rate=0.03, clipnorm=1.0, use_ema=True, name="mine")
+    original.learning_rate = 0.02
+    data = optimizers.serialize(original)
+    assert (data["module"], data["class_name"]) == ("keras.optimizers", name)
+    assert data["config"]["learning_rate"] == 0.02
+    again = optimizers.deserialize(data)
+    assert type(again) is type(original)
+    assert again.get_config() == original.get_config()
+    theirs = keras.optimizers.deserialize(data).get_config()
+    assert {k: pytest.approx(v) if isinstance(v, float) else v for k, v in theirs.items()} == data["config"]
+
+
+def test_schedules_in_configurations() -> None:
+    original = optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, 5, 0.9))
+    again = optimizers.SGD.from_config(original.get_config())
+    assert isinstance(again._learning_rate, optimizers.schedules.ExponentialDecay)
+    with pytest.raises(TypeError, match="its learning rate is a schedule and cannot be set"):
+        again.learning_rate = 0.1
+    again.learning_rate = optimizers.schedules.CosineDecay(0.3, 5)
+    assert float(again.learning_rate) == pytest.approx(0.3)
+
+
+def test_variables_are_named_and_ordered() -> None:
+    optimizer = optimizers.Adam(amsgrad=True, use_ema=True, gradient_accumulation_steps=2, name="adam")
+    optimizer.build([Variable(KERNEL, name="k"), Variable(BIAS, name="b")])
+    theirs = keras.optimizers.Adam(amsgrad=True, use_ema=True, gradient_accumulation_steps=2, name="adam")
+    theirs.build([keras.Variable(KERNEL, name="k"), keras.Variable(BIAS, name="b")])
+    assert [v.path for v in optimizer.variables] == [v.path for v in theirs.variables]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names(name: str) -> None:
+    for alias in (name, name.lower()):
+        assert type(optimizers.get(alias)) is getattr(optimizers, name)
+    assert isinstance(optimizers.get({"class_name": name, "config": {"learning_rate": 0.5}}), optimizers.Optimizer)
+
+
+def test_constraints_follow_the_update() -> None:
+    variable = Variable(np.zeros(3, "float32"))
+    variable.constraint = constraints.NonNeg()
+    optimizers.SGD(1.0).apply([np.array([1.0, -1.0, 2.0], "float32")], [variable])
+    assert variable.numpy().tolist() == [0, 1, 0]
+
+
+def test_some_variables_do_not_decay() -> None:
+    first, second, third = (Variable(np.ones(2, "float32"), name=name) for name in ("kernel", "bias", "scale"))
+    optimizer = optimizers.SGD(0.5, weight_decay=0.2)
+    optimizer.exclude_from_weight_decay([third], ["bias"])
+    optimizer.apply([np.zeros(2, "float32")] * 3, [first, second, third])
+    assert [v.numpy()[0] for v in (first, second, third)] == pytest.approx([0.9, 1, 1])
+    with pytest.raises(StateError, match="before the optimizer is built"):
+        optimizer.exclude_from_weight_decay([first])
+
+
+def test_overwriting_gradients() -> None:
+    variable, other = Variable(np.ones(2, "float32")), Variable(np.ones(2, "float32"))
+    variable.overwrite_with_gradient = True
+    optimizers.SGD(0.1).apply([np.array([5.0, 6.0], "float32"), np.ones(2, "float32")], [variable, other])
+    assert variable.numpy().tolist() == [5, 6]
+    assert other.numpy().tolist() == pytest.approx([0.9, 0.9])
+
+
+def test_own_rule_in_keras_manner() -> None:
+    class Own(optimizers.Optimizer):
+        def __init__(self, learning_rate: float = 0.1, momentum: float = 0.5, name: str = "own", **kwargs: Any) -> None:
+            super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+            self.momentum = momentum
+
+        def build(self, variables: Any) -> None:
+            if self.built:
+                return
+            super().build(variables)
+            self.slots = [self.add_variable_from_reference(v, name="m") for v in variables]
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            slot = self.slots[self._get_variable_index(variable)]
+            rate = ops.cast(learning_rate, variable.dtype)
+            self.assign(slot, ops.subtract(ops.multiply(slot, self.momentum), ops.multiply(gradient, rate)))
+            self.assign_add(variable, slot)
+
+    close(run(Own(0.1), Variable), run(optimizers.SGD(0.1, 0.5), Variable))
+    assert Own.from_config(Own(0.2, clipnorm=1.0).get_config()).get_config()["momentum"] == 0.5
+
+
+def test_learning_rate_as_a_function() -> None:
+    rates = iter([0.1, 0.01])
+    variable = Variable(np.zeros(1, "float32"))
+    optimizer = optimizers.SGD(lambda: next(rates))
+    for _ in range(2):
+        optimizer.apply_gradients([(np.ones(1, "float32"), variable)])
+    assert variable.numpy()[0] == pytest.approx(-0.11)
+
+
+def test_older_arguments() -> None:
+    with pytest.warns(UserWarning, match="`lr` is now called `learning_rate`"):
+        assert float(optimizers.SGD(lr=0.5).learning_rate) == 0.5
+    with pytest.warns(UserWarning, match=r"InverseTimeDecay\(0\.5, 1, 0\.1\)"):
+        optimizer = optimizers.SGD(0.5, decay=0.1)
+    optimizer.apply([BIAS], [Variable(BIAS)])
+    assert float(optimizer.learning_rate) == pytest.approx(0.5 / 1.1)
+
+
+def test_arguments_by_position() -> None:
+    assert optimizers.Adam(0.1, 0.8, 0.9, 1e-5, True, 0.01, 2.0).clipnorm == 2.0
+
+
+def test_loss_scale_follows_overflow() -> None:
+    variable = Variable(np.zeros(2, "float32"))
+    ours = optimizers.LossScaleOptimizer(optimizers.SGD(1.0), initial_scale=8.0, dynamic_growth_steps=2)
+    steps = [(1.0, 8), (2.0, 16), (np.inf, 8), (1.0, 8), (np.nan, 4), (3.0, 4), (1.0, 8), (1.0, 8)]  # gradient, scale
+    scale, total = 8.0, 0.0
+    for value, scale_after in steps:
+        ours.apply([np.array([value, 1.0], "float32")], [variable])
+        total += value / scale if np.isfinite(value) else 0
+        scale = scale_after
+        assert float(ours.dynamic_scale) == scale_after
+        assert variable.numpy()[0] == pytest.approx(-total)
+    assert int(ours.iterations) == 6
+    assert float(ours.scale_loss(2.0)) == 2 * float(ours.dynamic_scale)
+    assert optimizers.LossScaleOptimizer.from_config(ours.get_config()).initial_scale == 8.0
+
+
+def test_state_can_be_stored() -> None:
+    first, second = optimizers.Adam(0.1), optimizers.Adam(0.5)
+    variables = [Variable(KERNEL), Variable(BIAS)]
+    first.apply(GRADS[0], variables)
+    store: dict[str, Any] = {}
+    first.save_own_variables(store)
+    second.build(variables)
+    second.load_own_variables(store)
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(first.variables, second.variables, strict=True))
+    with pytest.raises(ArgumentError, match="the file holds 1"):
+        second.load_own_variables({"0": 1})
+
+
+V = Variable(BIAS, name="bias")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: optimizers.get("adma"), UnknownNameError, "Did you mean 'adam"),
+        (lambda: optimizers.get(np.tanh), ArgumentError, "An optimizer should be a name such as 'adam'"),
+        (lambda: optimizers.Adam(learning_rat=1), ArgumentError, "Did you mean 'learning_rate'"),
+        (lambda: optimizers.Adam("fast"), ArgumentError, "learning_rate should be a number"),
+        (lambda: optimizers.Adam(-1.0), ArgumentError, "should not be negative"),
+        (lambda: optimizers.Adam(clipnorm=1.0, clipvalue=1.0), ArgumentError, "at most one of clipnorm"),
+        (lambda: optimizers.Adam(use_ema=True, ema_momentum=2.0), ArgumentError, "ema_momentum should lie"),
+        (lambda: optimizers.Adam(gradient_accumulation_steps=1), ArgumentError, "int of at least 2"),
+        (lambda: optimizers.SGD(momentum=2.0), ArgumentError, "momentum should lie between 0 and 1"),
+        (lambda: optimizers.SGD().apply([BIAS]), StateError, "pass `trainable_variables`"),
+        (lambda: optimizers.SGD().apply([BIAS], [V, V]), ArgumentError, "1 gradients for 2 variables"),
+        (lambda: optimizers.SGD().apply([None], [V]), ArgumentError, "no variable has a gradient"),
+        (lambda: optimizers.SGD().apply([KERNEL], [V]), ShapeError, r"gradient of 'bias' has shape \(4, 3\)"),
+        (lambda: optimizers.SGD().set_weights([]), StateError, "build the optimizer"),
+        (lambda: optimizers.LossScaleOptimizer("adam"), ArgumentError, "wraps another kind of optimizer"),
+        (lambda: optimizers.Optimizer(0.1).apply([BIAS], [V]), NotImplementedError, "should define `update_step"),
+    ],
+)
+def test_errors(call: Any, error: type[CornuError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_unknown_variables_and_missing_gradients() -> None:
+    optimizer, known = optimizers.SGD(), Variable(BIAS)
+    optimizer.build([known])
+    with pytest.raises(ArgumentError, match=r"was built for 1 variables, which do not include 'stranger'"):
+        optimizer.apply([BIAS], [Variable(BIAS, name="stranger")])
+    with pytest.warns(UserWarning, match="no gradient for bias"):
+        optimizers.SGD().apply([None, BIAS], [V, known])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.apply([BIAS], [known])
