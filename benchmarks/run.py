@@ -38,7 +38,9 @@ def main() -> int:
     parser.add_argument("--json")
     given = parser.parse_args()
     names = given.workloads or list(WORKLOADS)
-    print(f"cornu {version('cornu')}, keras {version('keras')}, jax {version('jax')}, Python {platform.python_version()}")
+    print(
+        f"cornu {version('cornu')}, keras {version('keras')}, jax {version('jax')}, Python {platform.python_version()}"
+    )
     print(f"{given.rounds} rounds, milliseconds; ratio = cornu / keras, median of the rounds\n")
     print(f"{'workload':15}{'cornu':>20}{'keras on jax':>24}{'ratio':>9}{'target':>9}")
     found = {}

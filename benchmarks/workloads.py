@@ -157,9 +157,7 @@ def import_library(keras: Any) -> float:
     return IMPORT_SECONDS * 1e3
 
 
-WORKLOADS = {
-    f.__name__: f for f in (mlp, iris, cifar, lstm, first_epoch, build, predict_one, import_library)
-}
+WORKLOADS = {f.__name__: f for f in (mlp, iris, cifar, lstm, first_epoch, build, predict_one, import_library)}
 IMPORT_SECONDS = 0.0
 
 

@@ -27,7 +27,9 @@ def test_promotion_is_that_of_keras(a, b):
     assert narrow(dtypes.result_type(a, b)) == keras_backend.result_type(a, b)
 
 
-@pytest.mark.parametrize("group", [("int32", "uint32", "int8"), ("float16", "bfloat16", int), ("bool", float, "uint64")])
+@pytest.mark.parametrize(
+    "group", [("int32", "uint32", "int8"), ("float16", "bfloat16", int), ("bool", float, "uint64")]
+)
 def test_promotion_of_several_is_associative(group):
     results = {dtypes.result_type(*order) for order in itertools.permutations(group)}
     pairwise = {

@@ -14,10 +14,12 @@ from cornu.base.errors import ArgumentError
 Point = namedtuple("Point", "x y")
 nests = st.recursive(
     st.integers() | st.none(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(max_size=3), inner, max_size=3)
-    | st.builds(Point, inner, inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.builds(Point, inner, inner)
+    ),
     max_leaves=8,
 )
 

@@ -1,8 +1,8 @@
 """One row for each public layer: how to make it and on what to call it. `test_laws.py` holds the laws.
 
 A layer without a row fails the laws. A row is (constructor, inputs): the constructor takes the layer's general
-arguments such as `dtype` and `name`; inputs are a shape (of floats), an array, or a list of these. A `Several` of them
-are several arguments, such as a cell's inputs and states.
+arguments such as `dtype` and `name`; inputs are a shape (of floats), an array, or a list of these; with `several` the
+list's items are arguments of their own, such as a cell's inputs and states.
 """
 
 from __future__ import annotations
@@ -27,16 +27,14 @@ def halved(x: Any) -> Any:
     return x / 2
 
 
-class Several(list):
-    """Inputs that are arguments of their own."""
-
-
 @dataclass
 class Case:
     """A layer, inputs for it, and what the laws must know about it."""
 
     make: Callable[..., Any]
     inputs: Any
+    several: bool = False
+    """Whether the inputs are arguments of their own."""
     tolerance: float = 0.05
     """How far 16-bit outputs may be from 32-bit ones."""
 
@@ -48,13 +46,13 @@ class Case:
             return one[:batch] if isinstance(one, np.ndarray) else rng.normal(size=(batch, *one)).astype("float32")
 
         def arrays(some: Any) -> Any:
-            return type(some)(arrays(one) for one in some) if isinstance(some, list) else array(some)
+            return [arrays(one) for one in some] if isinstance(some, list) else array(some)
 
         return arrays(self.inputs)
 
     def call(self, layer: Any, x: Any, **kwargs: Any) -> Any:
         """The layer called on its inputs."""
-        return layer(*x, **kwargs) if isinstance(self.inputs, Several) else layer(x, **kwargs)
+        return layer(*x, **kwargs) if self.several else layer(x, **kwargs)
 
 
 SEQUENCE, IMAGE, VOLUME = (6, 4), (6, 6, 4), (4, 4, 4, 4)

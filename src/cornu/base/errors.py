@@ -102,9 +102,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
-def unknown_name(
-    kind: str, name: object, known: Iterable[str], aliases: Iterable[str] = ()
-) -> UnknownNameError:
+def unknown_name(kind: str, name: object, known: Iterable[str], aliases: Iterable[str] = ()) -> UnknownNameError:
     """The error for a name that no `kind` is registered under, with the nearest known one."""
     known = sorted(set(known))
     article = "An" if kind[0] in "aeiou" else "A"

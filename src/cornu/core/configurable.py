@@ -65,9 +65,10 @@ class Configurable:
         config = {}
         for name, default in _own_parameters(cls).items():
             value = getattr(self, name, given.get(name, default))
-            config[name] = serialize(self._config_value(name, value))
+            value = self._config_value(name, value)
+            config[name] = value if _is_plain(value) else serialize(value)
         if not _is_ours(cls) and _is_ours(_definer(cls, "get_config")):
-            config |= {name: serialize(value) for name, value in given.items()}
+            config |= {name: value if _is_plain(value) else serialize(value) for name, value in given.items()}
             accepted = inspect.signature(cls.__init__).parameters
             if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
                 config = {name: value for name, value in config.items() if name in accepted}
@@ -95,6 +96,13 @@ class Configurable:
     def from_config(cls: type[T], config: dict[str, Any]) -> T:
         """The object that `get_config` described."""
         return cls(**{name: deserialize(value) for name, value in config.items()})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is a scalar, or lists and tuples of scalars: what needs no description."""
+    if isinstance(value, list | tuple):
+        return not hasattr(value, "_fields") and all(map(_is_plain, value))
+    return value is None or isinstance(value, str | bool | int | float)
 
 
 def _is_ours(cls: type) -> bool:

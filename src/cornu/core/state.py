@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import tree
-from cornu.base.errors import StateError
+from cornu.base.errors import CornuError, StateError
 from cornu.base.spec import Shape, Spec
 from cornu.core.context import context
 from cornu.core.variable import Variable, initialize
@@ -107,7 +108,16 @@ def infer(fn: Callable[[list[Array]], Any], specs: list[Spec], variables: Sequen
         with StateScope(zip(variables, arrays[count:], strict=True), abstract=True):
             return fn(arrays[:count])
 
-    return B.infer(within_scope, [*specs, *(Spec(v.shape, v.dtype) for v in variables)])
+    try:
+        return B.infer(within_scope, [*specs, *(Spec(v.shape, v.dtype) for v in variables)])
+    except CornuError as error:
+        low, high = B.probe_sizes
+        shown = re.sub(rf"\b({low}|{high})\b", "None", str(error)) if low > 1000 else str(error)
+        if shown == str(error):
+            raise
+        told = type(error)(shown)
+        told.__dict__.update(error.__dict__)
+        raise told from error  # in the user's sizes, not in those that stood for unknown ones
 
 
 def known_shape(x: Any) -> Shape | None:

@@ -50,7 +50,7 @@ class Initializer(Configurable):
     each call draws new ones from the run's seed.
     """
 
-    seed: int | SeedGenerator | None = None
+    seed: int | SeedGenerator | None
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """The values, as a NumPy array in any float dtype."""
@@ -64,8 +64,10 @@ class Initializer(Configurable):
         """The initializer as a function whose random numbers are already decided."""
         if type(self).__call__ is not Initializer.__call__:
             return self
-        if isinstance(self.seed, SeedGenerator):
-            seed: Any = self.seed.next().tolist()
+        if not hasattr(self, "seed"):  # nothing random in it
+            seed: Any = 0
+        elif isinstance(self.seed, SeedGenerator):
+            seed = self.seed.next().tolist()
         else:
             seed = next_seed() if self.seed is None else self.seed
 
@@ -333,5 +335,9 @@ def get(identifier: Any) -> Any:
     return _family.get(identifier)
 
 
-serialize = _family.serialize
+def serialize(initializer: Any) -> Any:
+    """The initializer as plain data."""
+    return _family.serialize(initializer)
+
+
 deserialize = _family.deserialize

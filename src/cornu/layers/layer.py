@@ -14,7 +14,7 @@ from cornu import constraints, initializers, ops, regularizers
 from cornu.backend import B, current
 from cornu.base import policies, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, CornuError, DTypeError, OpError, ShapeError, StateError
+from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError
 from cornu.base.policies import DTypePolicy
 from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core import masks
@@ -436,7 +436,7 @@ class Layer(Configurable):
             context.names, context.autocast = before, cast_before
         if self.activity_regularizer is not None:
             for leaf in tree.flatten(outputs):
-                self.add_loss(self.activity_regularizer(leaf))
+                self.add_loss(self.activity_regularizer(leaf) / leaf.shape[0])  # a mean, whatever the batch size
         if masked or type(self).compute_mask is not Layer.compute_mask:
             self._pass_mask_on(first, previous, outputs)
         elif (culprit := masks.dropped_by(first)) is not None:
@@ -623,7 +623,7 @@ class Layer(Configurable):
             if name in config and config[name] is neutral:
                 del config[name]
         head = {name: config.pop(name) for name in ("name", "trainable", "dtype") if name in config}
-        return head | {key: value for key, value in config.items() if key not in _LEGACY}
+        return head | config
 
     def _config_value(self, name: str, value: Any) -> Any:
         return self.dtype_policy if name == "dtype" else value

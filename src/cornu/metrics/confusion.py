@@ -298,7 +298,7 @@ class _BestAt(_Counts):
             raise ArgumentError(f"{type(self).__name__}: the rate should lie between 0 and 1, got {value!r}.")
         if num_thresholds < 1:
             raise ArgumentError(f"{type(self).__name__}: num_thresholds should be positive, got {num_thresholds!r}.")
-        levels = [0.5] if num_thresholds == 1 else np.arange(num_thresholds) / (num_thresholds - 1)
+        levels = [0.5] if num_thresholds == 1 else (np.arange(num_thresholds) / (num_thresholds - 1)).tolist()
         super().__init__(name, dtype, levels)
         self._value, self.num_thresholds, self.class_id = value, num_thresholds, class_id
         self._add_counts((num_thresholds,))

@@ -92,7 +92,7 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Forget everything taken in."""
         for variable in self.variables:
-            variable.assign(B.zeros(variable.shape, variable.dtype))
+            variable.assign(_zeros(variable.shape, variable.dtype))
 
     def reset_states(self) -> None:
         """The older name of `reset_state`."""
@@ -142,7 +142,7 @@ class Mean(Metric):
     A sample that has several values counts as one, with their mean. 0 before the first update.
     """
 
-    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+    def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
         super().__init__(dtype, name)
         self.total = self.add_variable((), name="total")
         self.count = self.add_variable((), name="count")
@@ -209,7 +209,7 @@ class MeanMetricWrapper(Mean):
         self.fn, self._kwargs = fn, kwargs
         self._class_numbers = getattr(fn, "__name__", "").startswith("sparse_")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Take in targets and predictions; masked predictions do not count."""
         mask = get_mask(y_pred)
         y_pred = ops.convert_to_tensor(y_pred, self.dtype)

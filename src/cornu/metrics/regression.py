@@ -20,7 +20,7 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name, dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Take in targets and predictions."""
         mask = get_mask(y_pred)
         y_true, y_pred = same_rank(*(ops.convert_to_tensor(y, self.dtype) for y in (y_true, y_pred)))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from cornu import ops
-
 from cornu.base import tree
 from cornu.base.errors import ArgumentError, GraphError, did_you_mean
 from cornu.core import configurable, masks

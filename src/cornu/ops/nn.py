@@ -21,7 +21,7 @@ from cornu.ops.reduction import logsumexp, mean
 @op
 def relu(x: Tensor) -> Array:
     """max(x, 0), element-wise; the shape of `x`. https://proceedings.mlr.press/v15/glorot11a.html"""
-    return B.maximum(x, 0)
+    return B.where(x <= 0, B.zeros((), standardize_dtype(x.dtype)), x)  # its gradient at 0 is 0, a maximum's is 1/2
 
 
 @op
@@ -234,8 +234,8 @@ def batch_normalization(
     form = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
     factor = B.rsqrt(variance + epsilon)
     factor = factor if scale is None else factor * scale
-    shift = -mean * factor if offset is None else offset - mean * factor
-    return x * B.reshape(factor, form) + B.reshape(shift, form)
+    scaled = (x - B.reshape(mean, form)) * B.reshape(factor, form)
+    return scaled if offset is None else scaled + B.reshape(offset, form)
 
 
 @op(promotion="float")

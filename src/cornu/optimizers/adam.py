@@ -90,7 +90,7 @@ class Adam(_Moments):
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient's adaptive scale. https://arxiv.org/abs/1711.05101"""
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # weight_decay stands among its own arguments
         self,
         learning_rate: Any = 0.001,
         weight_decay: float | None = 0.004,

@@ -66,6 +66,10 @@ class LossScaleOptimizer(Optimizer):
         """The inner optimizer's: steps that were not skipped."""
         return self.inner_optimizer.iterations
 
+    @iterations.setter
+    def iterations(self, variable: Variable) -> None:
+        self.inner_optimizer.iterations = variable
+
     def scale_loss(self, loss: Any) -> Any:
         """The loss times the current scale."""
         return (

@@ -293,7 +293,7 @@ class Trainer:
             B.value_and_grad(lambda values: (values[0], None), [])  # raises the error that says so
         x, y, sample_weight = batch
         if kind == "train" and not self._is_default("train_step"):
-            if not self.built or self.optimizer is not None and not self.optimizer.built:  # type: ignore[attr-defined]
+            if not self.built or (self.optimizer is not None and not self.optimizer.built):  # type: ignore[attr-defined]
                 self._make_objectives(x, y)
                 build_by_tracing(self, lambda b: any_form(self, self.train_step)(batch_for_step(*b)), batch)
             return
@@ -530,7 +530,7 @@ class Trainer:
                 self.built = True
             forward: Forward = self._engine("predict")
             told = None
-            if callbacks or _is_verbose(verbose) and _shows_predictions(verbose):
+            if callbacks or (_is_verbose(verbose) and _shows_predictions(verbose)):
                 told = CallbackList(callbacks, add_progbar=_is_verbose(verbose), model=self)
                 told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
                 told.on_predict_begin()
@@ -562,11 +562,11 @@ class Trainer:
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """One training step on one batch; the loss and metrics so far."""
+        """One training step on one batch; the loss and metrics of this batch."""
         return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """One evaluation step on one batch; the loss and metrics so far."""
+        """One evaluation step on one batch; the loss and metrics of this batch."""
         return self._on_batch("test", x, y, sample_weight, None, return_dict)
 
     def _on_batch(self, kind: str, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool) -> Any:
@@ -576,7 +576,7 @@ class Trainer:
             if not isinstance(data, ArrayData):
                 raise DataError(f"{kind}_on_batch needs arrays, got {type(x).__name__}.")
             self._prepare(kind, data.structure)
-            logs, _ = self._engine(kind).run_batch(data.structure, False)
+            logs, _ = self._engine(kind).run_batch(data.structure, True)
             values = dict(logs.fetch())
             return values if return_dict else self._as_list(values)
 

@@ -41,13 +41,17 @@ def model_to_dot(
     if kwargs:
         raise ArgumentError(f"model_to_dot has no argument {', '.join(map(repr, kwargs))}.")
     if not model.built:
-        raise ArgumentError(f"{model._label()} is not built yet: call it on data or `build(input_shape)` before drawing it.")
+        raise ArgumentError(
+            f"{model._label()} is not built yet: call it on data or `build(input_shape)` before drawing it."
+        )
     pydot = _pydot()
     if subgraph:
         dot = pydot.Cluster(graph_name=_key(model), label=model.name, style="dashed")
     else:
         dot = pydot.Dot(graph_name=model.name, rankdir=rankdir, splines=splines, dpi=dpi)
-        dot.set_node_defaults(shape="box", style="rounded,filled", fillcolor="white", fontname="Helvetica", fontsize="11")
+        dot.set_node_defaults(
+            shape="box", style="rounded,filled", fillcolor="white", fontname="Helvetica", fontsize="11"
+        )
 
     def label(operation: Any) -> str:
         is_layer = isinstance(operation, Layer)

@@ -8,6 +8,7 @@ from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base.errors import ArgumentError
+from cornu.base.tree import is_shape_tuple
 from cornu.layers.checks import choice, fraction
 from cornu.layers.layer import Layer
 from cornu.random import SeedGenerator, dropout
@@ -47,10 +48,10 @@ class Attention(Layer):
             self.concat_score_weight = self.add_weight((), "ones", name="concat_score_weight")
 
     def _check_inputs(self, inputs: Any) -> None:
-        if not isinstance(inputs, list | tuple) or len(inputs) not in (2, 3) or hasattr(inputs[0], "__index__"):
+        if is_shape_tuple(inputs) or not isinstance(inputs, list | tuple) or len(inputs) not in (2, 3):
+            found = f"{len(inputs)} tensors" if isinstance(inputs, list) else "one tensor"
             raise ArgumentError(
-                f"{self._label()} should be called on a list [query, value] or [query, value, key], got "
-                f"{'one tensor' if not isinstance(inputs, list) else f'{len(inputs)} tensors'}."
+                f"{self._label()} should be called on a list [query, value] or [query, value, key], got {found}."
             )
 
     def scores(self, query: Array, key: Array) -> Array:

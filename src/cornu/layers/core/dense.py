@@ -7,10 +7,10 @@ from typing import Any
 from cornu import activations, constraints, initializers, regularizers
 from cornu.backend.contract import Array
 from cornu.base.errors import ShapeError
-from cornu.ops import matmul
 from cornu.layers.checks import positive_int
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
+from cornu.ops import matmul
 
 
 class Dense(Layer):

@@ -11,8 +11,9 @@ from cornu.backend.contract import Array
 from cornu.base import tree
 from cornu.base.errors import ArgumentError, ShapeError, StateError
 from cornu.base.spec import Spec
+from cornu.core.context import context
 from cornu.core.names import snake_case
-from cornu.core.state import StateScope, infer
+from cornu.core.state import StateScope, functional, infer
 from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
 from cornu.layers.input_spec import InputSpec
@@ -61,6 +62,7 @@ class RNN(Layer):
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
         self.zero_output_for_mask = zero_output_for_mask
         self.states: Any = None
+        self._program: tuple[Any, Any] | None = None
         self.input_spec = InputSpec(min_ndim=3)
 
     @property
@@ -83,7 +85,9 @@ class RNN(Layer):
             if not self.cell.built:
                 self.cell.build((batch, *features))
         else:  # calling the cell also builds the layers within it
-            states = tree.map_structure(lambda s: KerasTensor((batch, *s.shape[1:]), s.dtype), self.get_initial_state(1))
+            states = tree.map_structure(
+                lambda s: KerasTensor((batch, *s.shape[1:]), s.dtype), self.get_initial_state(1)
+            )
             Layer.compute_output_spec(self.cell, KerasTensor((batch, *features), self.compute_dtype), states)
         if self.stateful:
             if batch is None:
@@ -122,7 +126,9 @@ class RNN(Layer):
         if not sequences.shape[1]:
             raise ShapeError(f"{self._label()}: the sequences have no steps, got shape {tuple(sequences.shape)}.")
         states = self._states(sequences.shape[0], initial_state)
-        last, outputs, states = self.inner_loop(sequences, states, mask, training)
+        eager = context.scope is None and not B.is_tracing(sequences)
+        loop = self._compiled_loop if eager else self.inner_loop
+        last, outputs, states = loop(sequences, states, mask, training)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(states), strict=True):
                 variable.assign(value)
@@ -177,6 +183,20 @@ class RNN(Layer):
         if outputs is not None:
             outputs = tree.map_structure(lambda y: _swap_time(B.flip(y, 0) if self.go_backwards else y), outputs)
         return last, outputs, states
+
+    def _compiled_loop(self, sequences: Array, states: Any, mask: Any, training: bool) -> Any:
+        """`inner_loop` as a program that is kept: a loop that is called eagerly would be compiled at every call."""
+        variables = self.cell.variables
+        versions = tuple(layer._version for layer in [self, *self.cell._flatten_layers()])
+        key = (id(self), versions, training, len(variables))  # the id: a deep copy makes its own
+        if self._program is None or self._program[0] != key:
+            pure = functional(lambda *args: self.inner_loop(*args, training), variables)
+            self._program = (key, B.compile(pure))
+        values, result = self._program[1]([v._read() for v in variables], sequences, states, mask)
+        for variable, value in zip(variables, values, strict=True):
+            if not variable.trainable:
+                variable.assign(value)
+        return result
 
     def _scan(self, advance: Any, init: Any, xs: Any, counts: Any) -> tuple[Any, Any]:
         """`advance(carry, x) -> (carry, output)` over the steps; those that do not count change nothing."""
@@ -249,7 +269,9 @@ class RNN(Layer):
                 new, output = _select(counts, new, states), _select(counts, output, previous)
             return (new, output, values), output
 
-        (states, output, values), outputs = self._scan(advance, (states, output, [v._read() for v in variables]), xs, counts)
+        (states, output, values), outputs = self._scan(
+            advance, (states, output, [v._read() for v in variables]), xs, counts
+        )
         for variable, value in zip(variables, values, strict=True):
             if variable in written:
                 variable.assign(value)
@@ -280,7 +302,9 @@ class CellRNN(RNN):
         shared = {name: kwargs[name] for name in ("dtype", "trainable") if name in kwargs}
         names = _named_parameters(self._cell_class)
         given.pop("use_cudnn", None)  # how to compute is the backend's choice
-        cell = self._cell_class(**{name: given.pop(name) for name in names}, **shared, name=snake_case(self._cell_class.__name__))
+        cell = self._cell_class(
+            **{name: given.pop(name) for name in names}, **shared, name=snake_case(self._cell_class.__name__)
+        )
         return {"cell": cell} | given | kwargs
 
     def build(self, sequences_shape: Any) -> None:
