@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cornu.base import config
+from cornu.base.errors import ArgumentError
 from cornu.base.version import version
 from cornu.drop_in import install_as_keras
 
@@ -34,7 +35,11 @@ def _run(script: str, arguments: list[str], backend: str | None) -> int:
         print(f"cornu run: there is no file {script}", file=sys.stderr)
         return 2
     if backend:
-        config.set_backend(backend)
+        try:
+            config.set_backend(backend)
+        except ArgumentError as error:
+            print(f"cornu run: {error}", file=sys.stderr)
+            return 2
     install_as_keras()
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.resolve().parent))

@@ -13,11 +13,16 @@ from typing import Any
 
 _ROOTS = ("tensorflow.keras", "keras", "tf_keras")
 _MOVED = {  # where Keras 1 and 2 kept what scripts import
+    "engine": "",
+    "engine.base_layer": "",
+    "engine.topology": "",
+    "engine.training": "",
     "layers.advanced_activations": "layers",
     "layers.convolutional": "layers",
     "layers.core": "layers",
     "layers.embeddings": "layers",
     "layers.merge": "layers",
+    "layers.noise": "layers",
     "layers.normalization": "layers",
     "layers.pooling": "layers",
     "layers.recurrent": "layers",
@@ -37,7 +42,7 @@ def _ours(name: str) -> str | None:
             return "cornu"
         if name.startswith(root + "."):
             rest = name[len(root) + 1 :]
-            return f"cornu.{_MOVED.get(rest, rest)}"
+            return f"cornu.{_MOVED.get(rest, rest)}".rstrip(".")
     return None
 
 
@@ -96,6 +101,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.removeprefix("cornu.") in _MOVED and importlib.machinery.PathFinder.find_spec(fullname, path) is None:
+            # `from keras.utils import np_utils` asks for it by the package's own name.
+            return self.find_spec(fullname.replace("cornu", "keras", 1), path, target)
         ours = _ours(fullname)
         if ours is not None:
             try:

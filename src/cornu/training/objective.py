@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ from cornu import metrics as metrics_module
 from cornu import ops
 from cornu.base import tree
 from cornu.base.errors import ArgumentError, ShapeError, did_you_mean
-from cornu.base.spec import Spec
 from cornu.core import masks
+from cornu.core.state import infer
 from cornu.losses.loss import Loss, LossFunctionWrapper
 from cornu.metrics import Mean, Metric
 
@@ -181,19 +182,12 @@ class CompiledMetrics:
                     if entry is None:
                         continue
                     metric = metrics_module.resolve(entry, targets[i], outputs[i])
-                    if len(names) > 1:
-                        self._rename(metric, f"{names[i]}_{metric.name}")
-                    elif metric.name in taken:
-                        n = 1
-                        while f"{metric.name}_{n}" in taken:
-                            n += 1
-                        self._rename(metric, f"{metric.name}_{n}")
+                    name = f"{names[i]}_{metric.name}" if len(names) > 1 else metric.name
+                    if name in taken and is_weighted:
+                        name = f"weighted_{name}"
+                    metric.name = _free(name, taken)
                     taken.add(metric.name)
                     self.rows.append((i, metric, is_weighted))
-
-    @staticmethod
-    def _rename(metric: Metric, name: str) -> None:
-        metric.name = name
 
     @property
     def metrics(self) -> list[Metric]:
@@ -216,9 +210,19 @@ class CompiledMetrics:
                 metric.update_state(targets[i], outputs[i])
 
 
-def spec_of(structure: Any) -> Any:
-    """The nest with a Spec for every array."""
-    return tree.map_structure(lambda leaf: Spec.of(leaf) if hasattr(leaf, "shape") else leaf, structure)
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, or the first of `name_1`, `name_2`, … that is not taken."""
+    candidates = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(1)))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def infer_update(metrics: CompiledMetrics, y: Any, y_pred: Any) -> None:
+    """Let metrics that make their variables in the first update do so, for specs of targets and outputs."""
+
+    def update(arrays: list[Any]) -> None:
+        metrics.update_state(*tree.pack_sequence_as((y, y_pred), arrays))
+
+    infer(update, tree.flatten((y, y_pred)))
 
 
 def masks_of(structure: Any) -> list[Any]:

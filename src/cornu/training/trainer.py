@@ -26,7 +26,7 @@ from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis
 from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
 from cornu.training.engine import DeviceLogs, Engine, Forward, Interruption, any_form, batch_for_step, build_by_tracing
-from cornu.training.objective import CompiledLoss, CompiledMetrics, masks_of, output_names, put_masks
+from cornu.training.objective import CompiledLoss, CompiledMetrics, infer_update, masks_of, output_names, put_masks
 
 
 class Trainer:
@@ -324,6 +324,8 @@ class Trainer:
             self._compiled_metrics = CompiledMetrics(
                 arguments["metrics"], arguments["weighted_metrics"], y_specs, y_pred, names
             )
+            if any(not metric.variables for metric in self._compiled_metrics.metrics):  # they see the outputs first
+                infer_update(self._compiled_metrics, y_specs, y_pred)
 
     # the verbs
 

@@ -55,7 +55,7 @@ class Bidirectional(Layer):
                     "Bidirectional: layer and backward_layer should read in different directions; set go_backwards=True "
                     "on one of them."
                 )
-        super().__init__(weights=weights, **({"trainable": layer.trainable} | kwargs))
+        super().__init__(weights=weights, **({"trainable": layer.trainable, "dtype": layer.dtype_policy} | kwargs))
         self.merge_mode = merge_mode
         self.forward_layer = _copy(layer, "forward")
         self.backward_layer = _copy(backward_layer or layer, "backward", go_backwards=not layer.go_backwards)
@@ -133,6 +133,9 @@ class Bidirectional(Layer):
         self.backward_layer.reset_state()
 
     reset_states = reset_state
+
+    def _config_value(self, name: str, value: Any) -> Any:
+        return None if name == "weights" else super()._config_value(name, value)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the inputs for sequences; none for last outputs and states."""

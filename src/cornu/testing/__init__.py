@@ -1,0 +1,1 @@
+"""What proves a backend, or an extension, right."""

@@ -1,0 +1,17 @@
+"""`cornu run` with the checksums of whatever data sets lie in CORNU_HOME: `python run_with_tiny_data.py script.py [args]`."""
+
+from __future__ import annotations
+
+import sys
+
+from cornu import cli
+from cornu.base import config
+from cornu.datasets import _files
+from cornu.utils.files import hash_file
+
+for url in _files.HASHES:
+    file = config.home() / "datasets" / url.rpartition("/")[2]
+    if file.is_file():
+        _files.HASHES[url] = hash_file(file)
+
+sys.exit(cli.main(["run", *sys.argv[1:]]))

@@ -1,0 +1,191 @@
+"""The scripts people start with, run unmodified by `cornu run`; and what `install_as_keras` replaces."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cornu
+
+HERE = Path(__file__).parent
+SOURCE = str(HERE.parent / "src")
+RNG = np.random.default_rng(0)
+
+
+def run(arguments: list[str], folder: Path, paths: tuple[str, ...] = (), **environment: str) -> str:
+    """What `python ARGUMENTS` prints, in the folder; an AssertionError shows what went wrong."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, SOURCE]), "CORNU_BACKEND": "jax", **environment}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def lists(count: int) -> np.ndarray:
+    found = np.empty(count, object)
+    found[:] = [RNG.integers(1, 40, RNG.integers(3, 20)).tolist() for _ in range(count)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A CORNU_HOME with a few rows of each data set: whole batches, so that less is compiled."""
+    folder = tmp_path_factory.mktemp("home")
+    datasets = folder / "datasets"
+    datasets.mkdir()
+    images, labels = RNG.integers(0, 256, (64, 28, 28), "uint8"), np.arange(64, dtype="uint8") % 10
+    np.savez(datasets / "mnist.npz", x_train=images[:32], y_train=labels[:32], x_test=images[32:], y_test=labels[32:])
+    x, y = lists(40), RNG.integers(0, 2, 40)
+    np.savez(datasets / "imdb.npz", x_train=x[:24], y_train=y[:24], x_test=x[24:], y_test=y[24:])
+    (datasets / "imdb_word_index.json").write_text(json.dumps({f"word{i}": i for i in range(1, 40)}))
+    with tarfile.open(datasets / "cifar-10-python.tar.gz", "w:gz") as archive:
+        for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+            batch = {b"labels": [i % 10 for i in range(32)], b"data": RNG.integers(0, 256, (32, 3072), "uint8")}
+            data = pickle.dumps(batch, 2)
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return str(folder)
+
+
+SCRIPTS: Mapping[str, tuple[list[str], list[str], list[str]]] = {  # arguments, what it prints, files it leaves
+    "mnist_mlp.py": ([], ["32 train samples", "Total params: 26,506", "1/1", "Test accuracy:", "Epochs: 2"], []),
+    "mnist_cnn.py": (
+        [],
+        ["Epoch 1: val_acc improved", "Same predictions from the file: True", "Same from JSON and weights: True"],
+        ["my_model.h5", "best.h5", "model.json", "model.weights.h5"],
+    ),
+    "cifar10_cnn.py": ([], ["A airplane", "accuracies 2 2", "probabilities (32, 10)"], []),
+    "imdb_lstm.py": (
+        [],
+        ["decoded: True", "x_train shape: (24, 12)", "Test score is a number: True", "True 1"],
+        [],
+    ),
+    "iris_functional.py": (
+        ["30"],
+        ["Connected to", "test loss, test acc: (2,)", "right: True"],
+        ["acc.png", "loss.png", "iris.dot"],
+    ),
+    "custom_parts.py": (
+        [],
+        ["losses 12 True", "same True\nsame True", "subclassed ['mine']"],
+        ["custom.keras", "custom.h5"],
+    ),
+    "tf_keras.py": ([], ["loss True", "sum 5.0", "model of 23 Sequential cornu"], []),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_classic_script_runs(script: str, home: str, tmp_path: Path) -> None:
+    arguments, prints, leaves = SCRIPTS[script]
+    out = run([str(HERE / "run_with_tiny_data.py"), str(HERE / "scripts" / script), *arguments], tmp_path, CORNU_HOME=home)
+    for text in prints:
+        assert text in out
+    for name in leaves:
+        assert (tmp_path / name).stat().st_size
+
+
+def test_every_script_is_run() -> None:
+    assert {path.name for path in (HERE / "scripts").glob("*.py")} == set(SCRIPTS)
+
+
+KERAS_ONLY = """
+import sys, cornu
+cornu.install_as_keras()
+cornu.install_as_keras()
+import keras
+from keras import layers, utils
+from keras.engine.topology import Layer
+from keras.layers.normalization import BatchNormalization
+from keras.utils import np_utils
+import keras.preprocessing.sequence
+import tensorflow as tf
+import tensorflow.keras.layers as tf_layers
+from tensorflow import keras as tf_keras
+from tensorflow.keras.preprocessing.sequence import pad_sequences
+from tensorflow.keras import backend as K
+assert keras is cornu and tf.keras is cornu and tf_keras is cornu
+assert layers is cornu.layers and tf_layers is cornu.layers and utils is cornu.utils
+assert Layer is cornu.Layer and BatchNormalization is cornu.layers.BatchNormalization
+assert np_utils.to_categorical is cornu.utils.to_categorical and K is cornu.backend
+import cornu.layers.core.dense
+assert cornu.layers.core.dense.Dense is keras.layers.Dense or sys.modules["cornu.layers.core.dense"].Dense is layers.Dense
+assert not {"jax", "torch"} & set(sys.modules)
+for wrong in ("tf.constant", "tf.data"):
+    try:
+        eval(wrong)
+    except AttributeError as error:
+        print(error)
+for name in ("keras.nonsense", "tensorflow.keras.nonsense", "tensorflow.data"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+
+
+def test_keras_means_cornu_without_tensorflow(tmp_path: Path) -> None:
+    out = run(["-c", KERAS_ONLY], tmp_path)
+    assert "TensorFlow is not installed: Cornu stands in for tensorflow.keras only, not for tensorflow.constant" in out
+    assert "No module named 'keras.nonsense': Cornu has no 'cornu.nonsense'." in out
+    assert "No module named 'tensorflow.keras.nonsense'" in out
+    assert "No module named 'tensorflow.data'" in out
+
+
+@pytest.fixture
+def tensorflow(tmp_path: Path) -> str:
+    """A folder with a package `tensorflow` that has a `keras` of its own, and one `keras`."""
+    for name, text in {
+        "tensorflow": "from tensorflow import math\nimport tensorflow.keras\n__version__ = '2.0'\nconstant = 3",
+        "tensorflow/keras": "theirs = True",
+        "tensorflow/keras/layers": "Dense = 'theirs'",
+        "tensorflow/math": "pi = 3.14",
+        "keras": "theirs = True",
+    }.items():
+        folder = tmp_path / "packages" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text(text)
+    return str(tmp_path / "packages")
+
+
+WITH_TENSORFLOW = """
+import tensorflow as tf, cornu
+from tensorflow import keras
+from tensorflow.keras.layers import Dense
+import tensorflow.keras, tensorflow.math, keras as plain
+assert tf.keras is keras is plain is cornu and Dense is cornu.layers.Dense
+assert tf.constant == 3 and tf.math.pi == 3.14 and tf.__version__ == "2.0"
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import cornu; cornu.install_as_keras()",
+        "import tensorflow, keras, tensorflow.keras.layers, cornu; assert keras.theirs; cornu.install_as_keras()",
+    ],
+    ids=["first", "late"],
+)
+def test_of_an_installed_tensorflow_only_keras_is_replaced(before: str, tensorflow: str, tmp_path: Path) -> None:
+    run(["-c", before + WITH_TENSORFLOW], tmp_path, (tensorflow,))
+
+
+def test_nothing_is_replaced_unasked(tensorflow: str, tmp_path: Path) -> None:
+    run(["-c", "import cornu, keras, tensorflow; assert keras.theirs and tensorflow.keras.theirs"], tmp_path, (tensorflow,))
+
+
+def test_this_process_still_has_its_keras() -> None:
+    import keras
+
+    assert keras is not cornu

@@ -1,0 +1,571 @@
+"""The loop: compilations, dispatches, data of every kind, interruptions, overrides, and what is said of bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import cornu
+from cornu import layers, ops
+from cornu.base.errors import (
+    ArgumentError,
+    BackendError,
+    CornuError,
+    DataError,
+    DTypeError,
+    NonFiniteError,
+    ShapeError,
+    StateError,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 6)).astype("float32")
+Y = RNG.integers(0, 3, 50)
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def mlp(optimizer="sgd", loss=SPARSE, dropout=0.0, **compiled):
+    model = cornu.Sequential(
+        [
+            cornu.Input((6,)),
+            layers.Dense(8, activation="relu"),
+            layers.Dropout(dropout),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer, loss, **compiled)
+    return model
+
+
+class Compilations:
+    """Counts XLA's compilations."""
+
+    def __enter__(self):
+        self.count = 0
+        jax.monitoring.register_event_duration_secs_listener(self.note)
+        return self
+
+    def note(self, event, duration, **kwargs):
+        if event.endswith("backend_compile_duration"):
+            self.count += 1
+
+    def __exit__(self, *exc):
+        jax.monitoring.unregister_event_duration_listener(self.note)
+
+
+class Watch(cornu.callbacks.Callback):
+    def __init__(self, at_epoch):
+        super().__init__()
+        self.at_epoch = at_epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.at_epoch(epoch)
+
+
+def test_nothing_is_compiled_after_the_first_epoch():
+    counts = []
+    model = mlp("adam", metrics=["accuracy"], dropout=0.2)
+    with Compilations() as compilations:
+        model.fit(
+            X, Y, batch_size=8, epochs=4, validation_split=0.2, verbose=0,
+            callbacks=[Watch(lambda epoch: counts.append(compilations.count))],
+        )  # fmt: skip
+        before = compilations.count
+        model.fit(X, Y, batch_size=8, validation_split=0.2, verbose=0)  # other data of the same form
+        model.optimizer.learning_rate = 0.5
+        model.fit(X[::-1], Y, batch_size=8, validation_split=0.2, verbose=0)
+        mlp().predict(X[:1])  # another model does not disturb this one
+        elsewhere = compilations.count - before
+        model.fit(X, Y, batch_size=8, validation_split=0.2, verbose=0)
+        assert compilations.count - before == elsewhere
+    assert counts[0] > 0
+    assert counts[1:] == [counts[0]] * 3
+
+
+def test_a_changed_layer_counts_at_once():
+    model = mlp()
+    model.fit(X, Y, verbose=0)
+    model.layers[0].trainable = False
+    kernel, before = model.layers[0].get_weights()[0], model.predict(X, verbose=0)
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], kernel)
+    model.layers[0].activation = cornu.activations.linear
+    assert not np.allclose(model.predict(X, verbose=0), before)
+
+
+@pytest.mark.parametrize("size", [7, 50, 64])
+def test_the_same_seed_gives_the_same_run_whatever_the_dispatch(size):
+    runs = []
+    for steps in ("auto", 1, 3):
+        cornu.utils.set_random_seed(3)
+        model = mlp("adam", dropout=0.5, steps_per_execution=steps, metrics=["accuracy"])
+        runs.append((model.fit(X, Y, epochs=3, batch_size=size, verbose=0).history, model.get_weights()))
+    for history, weights in runs[1:]:
+        assert history == runs[0][0]
+        for a, b in zip(weights, runs[0][1], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_eager_runs_agree_with_compiled_ones():
+    runs = []
+    for options in ({}, {"run_eagerly": True}, {"jit_compile": False}):
+        cornu.utils.set_random_seed(3)
+        model = mlp("adam", dropout=0.5, metrics=["accuracy"], **options)
+        runs.append(model.fit(X[:20], Y[:20], epochs=2, batch_size=8, verbose=0).history["loss"])
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-5)
+    np.testing.assert_allclose(runs[2], runs[0], rtol=1e-5)
+
+
+# data
+
+
+class Batches(cornu.utils.PyDataset):
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return X[index * 10 : index * 10 + 10], Y[index * 10 : index * 10 + 10]
+
+
+class Plain:
+    """An iterable of batches that is neither a sequence nor an iterator."""
+
+    def __iter__(self):
+        return (Batches()[i] for i in range(5))
+
+
+def endless():
+    while True:
+        for i in range(5):
+            yield Batches()[i]
+
+
+def loader():
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y)), batch_size=10)
+
+
+SOURCES = {
+    "PyDataset": (Batches, {}),
+    "PyDataset with workers": (lambda: Batches(workers=3), {}),
+    "iterable": (Plain, {}),
+    "list of pairs": (lambda: [Batches()[i] for i in range(5)].__iter__(), {"steps_per_epoch": 5, "epochs": 1}),
+    "generator": (endless, {"steps_per_epoch": 5}),
+    "DataLoader": (loader, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def expected():
+    cornu.utils.set_random_seed(2)
+    model = mlp()
+    weights = model.get_weights()
+    history = model.fit(X, Y, batch_size=10, shuffle=False, epochs=2, verbose=0).history["loss"]
+    return weights, history
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_of_batches_trains_alike(source, expected):
+    make, options = SOURCES[source]
+    model = mlp()
+    model.set_weights(expected[0])
+    options = {"epochs": 2, **options}
+    history = model.fit(make(), verbose=0, **options).history["loss"]
+    np.testing.assert_allclose(history, expected[1][: options["epochs"]], rtol=1e-5)
+    if source not in ("generator", "list of pairs"):
+        value = model.evaluate(make(), verbose=0)
+        assert value == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-5)
+        assert model.predict(make(), verbose=0).shape == (50, 3)
+
+
+FORMS = {
+    "float64": (X.astype("float64"), Y),
+    "int64 labels as a column": (X, Y[:, None].astype("int64")),
+    "device arrays": (jax.numpy.asarray(X), jax.numpy.asarray(Y)),
+    "torch tensors": (torch.tensor(X), torch.tensor(Y)),
+    "lists of numbers": (X.tolist(), Y.tolist()),
+    "a list of one array": ([X], [Y]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_arrays_trains_alike(form, expected):
+    x, y = FORMS[form]
+    model = mlp()
+    model.set_weights(expected[0])
+    history = model.fit(x, y, batch_size=10, shuffle=False, epochs=1, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, expected[1][:1], rtol=1e-5)
+
+
+def test_pandas(expected):
+    pandas = pytest.importorskip("pandas")
+    model = mlp()
+    model.set_weights(expected[0])
+    frame, series = pandas.DataFrame(X), pandas.Series(Y)
+    history = model.fit(frame, series, batch_size=10, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, expected[1][:1], rtol=1e-5)
+
+
+def test_a_memory_map_is_not_copied_to_the_device(tmp_path, expected):
+    np.save(tmp_path / "x.npy", X)
+    model = mlp()
+    model.set_weights(expected[0])
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    history = model.fit(x, Y, batch_size=10, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, expected[1][:1], rtol=1e-5)
+
+
+def test_the_users_arrays_stay_as_they_are():
+    x, y = X.copy(), Y.copy()
+    model = mlp()
+    held = model.layers[0].kernel.value
+    model.fit(x, y, epochs=2, verbose=0)
+    np.testing.assert_array_equal(x, X)
+    np.testing.assert_array_equal(y, Y)
+    assert np.isfinite(np.asarray(held)).all()  # not given away to the compiler
+
+
+def test_a_generator_that_ends_early_stops_with_a_warning():
+    model = mlp()
+    with pytest.warns(UserWarning, match="ended after 2 of 5 steps in epoch 1"):
+        history = model.fit((Batches()[i] for i in range(2)), steps_per_epoch=5, epochs=3, verbose=0)
+    assert len(history.epoch) == 1
+
+
+def test_the_shuffle_is_a_function_of_seed_and_epoch():
+    from cornu.training.data import ArrayData
+
+    data = ArrayData(X, Y, None, 8, True)
+    assert not np.array_equal(data.order(1, 0), data.order(1, 1))
+    assert np.array_equal(data.order(1, 0), data.order(1, 0))
+    assert sorted(data.order(1, 0)) == list(range(50))
+    whole = ArrayData(X, Y, None, 8, "batch").order(1, 0)
+    assert sorted(whole) == list(range(50))
+    assert all(b == a + 1 for block in whole[:48].reshape(6, 8) for a, b in zip(block, block[1:], strict=False))
+
+
+# hooks
+
+
+def test_batch_hooks_are_called_at_every_step_with_numbers():
+    seen = []
+    hook = cornu.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, logs["loss"])))
+    mlp().fit(X, Y, batch_size=10, epochs=2, verbose=0, callbacks=[hook])
+    assert [batch for batch, _ in seen] == [0, 1, 2, 3, 4] * 2
+    assert all(isinstance(loss, float) for _, loss in seen)
+
+
+def test_without_batch_hooks_an_epoch_takes_few_dispatches():
+    ends = []
+
+    class Coarse(cornu.callbacks.Callback):
+        any_batch = True
+
+        def on_train_batch_end(self, batch, logs=None):
+            ends.append(batch)
+
+    x, y = np.repeat(X, 40, 0), np.repeat(Y, 40)
+    mlp().fit(x, y, batch_size=10, epochs=4, verbose=0, callbacks=[Coarse()])
+    per_epoch = np.split(np.array(ends), np.flatnonzero(np.array(ends) == 199) + 1)[:-1]
+    assert len(per_epoch) == 4
+    assert len(per_epoch[-1]) <= 20
+
+
+def test_an_exception_in_a_callback_leaves_the_model_usable():
+    model = mlp()
+
+    def fail(epoch):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        model.fit(X, Y, verbose=0, callbacks=[Watch(fail)])
+    assert np.isfinite(model.evaluate(X, Y, verbose=0))
+    model.fit(X, Y, verbose=0)
+
+
+def test_control_c_stops_soon_and_leaves_a_usable_model():
+    model = mlp("adam")
+    model.fit(X, Y, verbose=0)
+    asked = []
+
+    def interrupt():
+        asked.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(1.0, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(np.repeat(X, 100, 0), np.repeat(Y, 100), epochs=100_000, batch_size=4, verbose=0)
+    assert time.perf_counter() - asked[0] < 2  # half a second on an idle machine
+    assert np.isfinite(model.evaluate(X, Y, verbose=0))
+    model.fit(X, Y, verbose=0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_stop_training_and_initial_epoch():
+    model = mlp()
+
+    class Stop(cornu.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 4
+
+    assert model.fit(X, Y, initial_epoch=3, epochs=9, verbose=0, callbacks=[Stop()]).epoch == [3, 4]
+
+
+def test_caps_for_smoke_tests():
+    try:
+        cornu.config.set_max_epochs(2)
+        cornu.config.set_max_steps_per_epoch(1)
+        assert len(mlp().fit(X, Y, epochs=9, batch_size=10, verbose=0).epoch) == 2
+    finally:
+        cornu.config.set_max_epochs(None)
+        cornu.config.set_max_steps_per_epoch(None)
+
+
+# overrides
+
+
+class Doubled(cornu.Model):
+    """The default step, written out, with a metric and an optimizer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = [layers.Dense(8, activation="relu"), layers.Dense(3, activation="softmax")]
+        self.seen = cornu.metrics.Mean(name="seen")
+
+    def call(self, inputs):
+        for layer in self.inner:
+            inputs = layer(inputs)
+        return inputs
+
+    def train_step(self, data):
+        x, y = data
+
+        def loss():
+            return self.compute_loss(y=y, y_pred=self(x, training=True))
+
+        value, grads = ops.value_and_grad(loss, self.trainable_variables)()
+        self.optimizer.apply(grads, self.trainable_variables)
+        self.seen.update_state(value)
+        return {"seen": self.seen.result(), "rows": ops.shape(x)[0] * ops.ones(())}
+
+
+def test_a_train_step_of_ones_own():
+    model = Doubled()
+    model.compile("sgd", SPARSE)
+    history = model.fit(X, Y, epochs=3, batch_size=8, verbose=0).history
+    assert list(history) == ["seen", "rows"]
+    assert history["seen"][-1] < history["seen"][0]
+    assert history["rows"] == [2, 2, 2]  # the last batch of an epoch
+
+    twin = Doubled()
+    twin.compile("sgd", SPARSE, run_eagerly=True)
+    twin.build((None, 6))
+    twin.set_weights(model.get_weights())
+    a = model.fit(X, Y, shuffle=False, verbose=0).history["seen"]
+    b = twin.fit(X, Y, shuffle=False, verbose=0).history["seen"]
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+class KerasOnJax(Doubled):
+    """The step as Keras on JAX wants it written."""
+
+    def train_step(self, state, data):
+        trainable, others, slots, metrics = state
+        x, y = data
+        compute = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
+        (_, (loss, _, others, metrics)), grads = compute(trainable, others, metrics, x, y, None, training=True)
+        trainable, slots = self.optimizer.stateless_apply(slots, grads, trainable)
+        return {"loss": loss}, (trainable, others, slots, metrics)
+
+
+def test_a_train_step_in_keras_on_jax_form():
+    model = KerasOnJax()
+    model.compile("adam", SPARSE)
+    losses = model.fit(X, Y, epochs=5, batch_size=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+class Gan(cornu.Model):
+    """Two networks, two optimizers, random numbers in the step."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = cornu.Sequential([layers.Dense(8, activation="relu"), layers.Dense(6)])
+        self.critic = cornu.Sequential([layers.Dense(8, activation="relu"), layers.Dense(1)])
+
+    def compile(self, **optimizers):
+        super().compile()
+        self.optimizers = {name: cornu.optimizers.get(one) for name, one in optimizers.items()}
+
+    def train_step(self, data):
+        noise = cornu.random.normal((data.shape[0], 4))
+
+        def critic_loss():
+            real, fake = self.critic(data), self.critic(self.generator(noise))
+            return ops.mean(ops.softplus(-real) + ops.softplus(fake))
+
+        def generator_loss():
+            return ops.mean(ops.softplus(-self.critic(self.generator(noise))))
+
+        self.critic(data), self.generator(noise)  # built before their variables are named
+        logs = {}
+        for name, loss in (("critic", critic_loss), ("generator", generator_loss)):
+            variables = getattr(self, name).trainable_variables
+            logs[name], grads = ops.value_and_grad(loss, variables)()
+            self.optimizers[name].apply(grads, variables)
+        return logs
+
+
+def test_a_gan():
+    model = Gan()
+    model.compile(critic="adam", generator="adam")
+    history = model.fit(X, epochs=3, batch_size=10, verbose=0).history
+    assert set(history) == {"critic", "generator"}
+    assert len(model.weights) == 8
+    assert int(model.optimizers["critic"].iterations) == 15
+
+
+def test_compute_loss_and_add_loss():
+    class Penalty(layers.Layer):
+        def call(self, x):
+            self.add_loss(ops.mean(ops.abs(x)))
+            return x
+
+    model = cornu.Sequential([cornu.Input((6,)), Penalty(), layers.Dense(2)])
+    model.compile("sgd")
+    history = model.fit(X, epochs=2, verbose=0).history["loss"]
+    assert history[0] == pytest.approx(np.abs(X).mean(), rel=1e-4)
+
+
+# precision
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
+def test_training_in_less_precision(policy):
+    try:
+        cornu.config.set_dtype_policy(policy)
+        model = mlp("adam")
+    finally:
+        cornu.config.set_dtype_policy(None)
+    losses = model.fit(X, Y, epochs=8, batch_size=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert model.layers[0].kernel.dtype == ("bfloat16" if policy == "bfloat16" else "float32")
+    assert type(model.optimizer).__name__ == ("LossScaleOptimizer" if policy == "mixed_float16" else "Adam")
+
+
+# bad input
+
+
+def bad(call, error, message):
+    return pytest.param(call, error, message, id=message[:40])
+
+
+MISTAKES = [
+    bad(lambda: mlp().fit(X[:, :5], Y), ShapeError, r"should have shape \(None, 6\), got \(None, 5\)"),
+    bad(lambda: mlp().fit(X[0], Y[:6]), ShapeError, r"should have shape \(None, 6\), got \(None,\)"),
+    bad(lambda: mlp().predict(X[0]), ShapeError, r"got \(6,\). Is the batch axis missing\? `x\[None\]` adds one"),
+    bad(lambda: mlp().fit(X, Y[:-1]), DataError, "same number of rows, got x: 50, y: 49"),
+    bad(lambda: mlp().fit(X[:0], Y[:0]), DataError, "holds no rows"),
+    bad(lambda: mlp().fit(iter([])), DataError, "yields no batch"),
+    bad(lambda: mlp().fit(None), DataError, "x is None"),
+    bad(lambda: mlp().fit(3, Y), DataError, "Data of type int is not supported"),
+    bad(lambda: mlp().fit(np.array([["a"] * 6]), Y[:1]), DTypeError, "no layer computes with"),
+    bad(lambda: mlp().fit(np.array([[1], [1, 2]], object), Y[:2]), DTypeError, "pad_sequences"),
+    bad(lambda: mlp().fit(X), DataError, "but the data has no targets"),
+    bad(lambda: mlp().fit(X, np.eye(3)[Y]), ShapeError, "look one-hot"),
+    bad(lambda: mlp(loss="categorical_crossentropy").fit(X, Y), ShapeError, "wants one-hot targets"),
+    bad(lambda: mlp(loss="mse").fit(X, np.zeros((50, 2))), ShapeError, "do not fit outputs"),
+    bad(lambda: mlp().fit(X, Y, batch_size=0), ArgumentError, "batch_size should be a positive int, got 0"),
+    bad(lambda: mlp().fit(X, Y, epochs=-1), ArgumentError, "epochs should be"),
+    bad(lambda: mlp().fit(X, Y, steps_per_epoch=0), ArgumentError, "steps_per_epoch should be a positive int"),
+    bad(lambda: mlp().fit(X, Y, validation_split=1.5), ArgumentError, "between 0 and 1"),
+    bad(lambda: mlp().fit(Plain(), Y), ArgumentError, "y should not be given besides data"),
+    bad(lambda: mlp().fit(Plain(), validation_split=0.1), ArgumentError, "needs arrays"),
+    bad(lambda: cornu.Sequential([layers.Dense(2)]).fit(X, Y), StateError, "not compiled: call `model.compile"),
+    bad(lambda: cornu.Sequential([layers.Dense(2)]).evaluate(X, Y), StateError, "before `evaluate`"),
+    bad(lambda: mlp("adm"), ValueError, r"Unknown optimizer 'adm'. Did you mean 'adam'\?"),
+    bad(lambda: mlp(loss="mean_squared_eror"), ValueError, "Did you mean 'mean_squared_error'"),
+    bad(lambda: mlp(metrics=["acuracy"]).fit(X, Y), ValueError, "Unknown metric 'acuracy'. Did you mean 'accuracy'"),
+    bad(lambda: mlp(steps_per_execution=0), ArgumentError, "steps_per_execution"),
+    bad(lambda: mlp(loss=[SPARSE, "mse"]).fit(X, Y), ArgumentError, "one entry for each of the 1 outputs"),
+    bad(lambda: mlp(loss={"nonsense": SPARSE}).fit(X, Y), ArgumentError, "names the output 'nonsense'"),
+    bad(lambda: mlp().fit(X, Y, callbacks=[3]), TypeError, "cornu.callbacks.Callback, got 3"),
+    bad(lambda: mlp().fit(X, (Y, Y)), ArgumentError, "y has 2 parts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "message"), MISTAKES)
+def test_mistakes_are_explained(call, error, message):
+    with pytest.raises(error, match=message) as caught:
+        call()
+    assert isinstance(caught.value, CornuError) or error is TypeError
+
+
+def test_a_failed_fit_changes_nothing():
+    model = mlp()
+    before = model.get_weights()
+    with pytest.raises(ShapeError):
+        model.fit(X[:, :5], Y)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit(X, Y, verbose=0)
+
+
+def test_an_output_without_a_loss_is_not_trained_and_not_asked_for():
+    inputs = cornu.Input((6,))
+    hidden = layers.Dense(4)(inputs)
+    model = cornu.Model(inputs, {"a": layers.Dense(1)(hidden), "b": layers.Dense(3)(hidden)})
+    model.compile("sgd", {"a": "mse"})
+    model.fit(X, {"a": Y.astype("float32")}, verbose=0)
+    with pytest.raises(ArgumentError, match="Output 'a' has the loss .* but no target"):
+        model.compile("sgd", {"a": "mse"})
+        model.fit(X, {"b": Y}, verbose=0)
+
+
+DIAGNOSES = {
+    "data": (np.where(np.arange(50)[:, None] == 7, np.nan, X), Y, {}, r"x holds NaN or infinity, first in row 7"),
+    "target": (X, np.where(np.arange(50) == 4, np.inf, 1.0), {"loss": "mse"}, "y holds NaN or infinity, first in row 4"),
+    "label": (X, np.where(np.arange(50) == 9, 3, Y), {}, r"label \[3\] in row 9, but the output has 3 classes"),
+    "rate": (X, 1.0 * Y, {"optimizer": cornu.optimizers.SGD(1e20), "loss": "mse"}, "gradient overflowed|rate is too high"),
+}
+
+
+@pytest.mark.parametrize("cause", DIAGNOSES)
+def test_a_loss_that_is_not_finite_is_explained(cause):
+    x, y, compiled, message = DIAGNOSES[cause]
+    model = cornu.Sequential([cornu.Input((6,)), layers.Dense(3, activation="softmax")])
+    if compiled.get("loss") == "mse":
+        model = cornu.Sequential([cornu.Input((6,)), layers.Dense(1)])
+    model.compile(**{"optimizer": "sgd", "loss": SPARSE, **compiled})
+    with pytest.warns(UserWarning, match=f"not finite since epoch 1, step [0-9]+.*({message})"):
+        model.fit(x, y, batch_size=10, verbose=0, shuffle=False, epochs=1)
+
+
+def test_debug_raises_and_terminate_on_nan_stops():
+    model = mlp()
+    bad_x = np.where(np.arange(50)[:, None] == 25, np.nan, X)
+    with pytest.warns(UserWarning, match="step 3"):
+        history = model.fit(
+            bad_x, Y, batch_size=10, shuffle=False, epochs=5, verbose=0, callbacks=[cornu.callbacks.TerminateOnNaN()]
+        )
+    assert len(history.epoch) == 1
+    model = mlp()
+    model.debug = True
+    with pytest.raises(NonFiniteError, match="row 25"):
+        model.fit(bad_x, Y, batch_size=10, shuffle=False, verbose=0)
+
+
+def test_numpy_predicts_and_does_not_train():
+    with cornu.config.backend_scope("numpy"):
+        model = mlp(metrics=["accuracy"])
+    assert model.predict(X, verbose=0).shape == (50, 3)
+    assert len(model.evaluate(X, Y, verbose=0)) == 2
+    with pytest.raises(BackendError, match=r"set_backend\('jax'\)"):
+        model.fit(X, Y, verbose=0)
