@@ -354,9 +354,14 @@ class Forward:
         return outputs
 
 
+def in_jax_form(step: Callable[..., Any]) -> bool:
+    """Whether the step is written as `(state, data)`."""
+    return len(inspect.signature(step).parameters) == 2
+
+
 def any_form(model: Any, step: Callable[..., Any]) -> Callable[[Any], Any]:
     """The step as a function of the data; those written as `(state, data)`, in Keras-on-JAX form, are adapted."""
-    if len(inspect.signature(step).parameters) != 2:
+    if not in_jax_form(step):
         return step
 
     def adapted(data: Any) -> Any:

@@ -25,7 +25,7 @@ from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis
 from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
-from cornu.training.engine import DeviceLogs, Engine, Forward, Interruption, any_form, batch_for_step, build_by_tracing
+from cornu.training.engine import DeviceLogs, Engine, Forward, Interruption, batch_for_step, build_by_tracing, in_jax_form
 from cornu.training.objective import CompiledLoss, CompiledMetrics, infer_update, masks_of, output_names, put_masks
 
 
@@ -293,9 +293,11 @@ class Trainer:
             B.value_and_grad(lambda values: (values[0], None), [])  # raises the error that says so
         x, y, sample_weight = batch
         if kind == "train" and not self._is_default("train_step"):
-            if not self.built or (self.optimizer is not None and not self.optimizer.built):  # type: ignore[attr-defined]
-                self._make_objectives(x, y)
-                build_by_tracing(self, lambda b: any_form(self, self.train_step)(batch_for_step(*b)), batch)
+            self._make_objectives(x, y)
+            if in_jax_form(self.train_step):
+                self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+            elif "train" not in self._engines:  # what the step builds must be there before it is compiled
+                build_by_tracing(self, lambda b: self.train_step(batch_for_step(*b)), batch)
             return
         self._make_objectives(x, y)
         if kind == "train" and self.optimizer is not None:

@@ -17,8 +17,8 @@ from cornu.random import SeedGenerator, dropout
 
 
 class Cell(Layer):
-    """One step of a recurrent layer in two parts: `project` takes from the inputs what can be had for all steps at
-    once, `step` does the rest. A subclass that overrides `call` is stepped through `call` instead.
+    """One step of a recurrent layer in two parts: `project` is what needs the inputs alone, `step` the rest. A subclass
+    that overrides `call` is stepped through `call` instead.
 
     `call(inputs, states, training)` returns the outputs and the new states, a list as `states` is, or a bare tensor.
     In training the inputs and the state are masked by `dropout` and `recurrent_dropout`; the masks stay the same

@@ -21,7 +21,7 @@ from cornu.layers.layer import Layer
 from cornu.layers.rnn.cell import Cell, initial_state
 from cornu.layers.rnn.stacked_rnn_cells import StackedRNNCells
 
-_UNROLL = 4
+_UNROLL = 1  # on a CPU more copies of the step are slower to run and to compile (benchmarks/kernels_rnn.py)
 
 
 class RNN(Layer):
@@ -219,14 +219,16 @@ class RNN(Layer):
             for one in cells:
                 one.draw_masks(xs.shape[1])
 
-        def advance(states: Any, projected: Array, counts: Any) -> tuple[Any, Array]:
-            output, new = cell.step(projected, states, training)
+        # The inputs are projected step by step: for all at once XLA:CPU takes up to twice as long, since each step then
+        # reads a slice of a large array (benchmarks/kernels_rnn.py).
+        def advance(states: Any, x: Array, counts: Any) -> tuple[Any, Array]:
+            output, new = cell.step(cell.project(x, training), states, training)
             if counts is None:
                 return new, output
             new = _select(counts, new, states)
             return new, cell.output_of(new)
 
-        states, outputs = self._scan(advance, states, cell.project(xs, training), counts)
+        states, outputs = self._scan(advance, states, xs, counts)
         return cell.output_of(states), outputs, states
 
     def _called_loop(self, xs: Array, states: Any, counts: Any, training: bool, cells: Any) -> tuple[Any, Any, Any]:
