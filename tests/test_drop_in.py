@@ -24,7 +24,7 @@ RNG = np.random.default_rng(0)
 
 def run(arguments: list[str], folder: Path, paths: tuple[str, ...] = (), **environment: str) -> str:
     """What `python ARGUMENTS` prints, in the folder; an AssertionError shows what went wrong."""
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, SOURCE]), "CORNU_BACKEND": "jax", **environment}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, SOURCE]), "CORNU_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0", **environment}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=200, check=False
     )

@@ -101,7 +101,10 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname.removeprefix("cornu.") in _MOVED and importlib.machinery.PathFinder.find_spec(fullname, path) is None:
+        if (
+            fullname.removeprefix("cornu.") in _MOVED
+            and importlib.machinery.PathFinder.find_spec(fullname, path) is None
+        ):
             # `from keras.utils import np_utils` asks for it by the package's own name.
             return self.find_spec(fullname.replace("cornu", "keras", 1), path, target)
         ours = _ours(fullname)

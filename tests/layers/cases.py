@@ -127,4 +127,31 @@ CASES: dict[str, Case] = {
         for name in ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Concatenate")
     },
     "Dot": Case(lambda **k: layers.Dot(2, **k), [(6, 4), (5, 4)]),
+    # recurrent
+    "SimpleRNN": Case(lambda **k: layers.SimpleRNN(3, seed=1, **k), SEQUENCE),
+    "LSTM": Case(lambda **k: layers.LSTM(3, seed=1, return_sequences=True, **k), SEQUENCE),
+    "GRU": Case(lambda **k: layers.GRU(3, seed=1, return_state=True, go_backwards=True, **k), SEQUENCE),
+    "SimpleRNNCell": Case(lambda **k: layers.SimpleRNNCell(3, seed=1, **k), [(4,), [(3,)]], several=True),
+    "LSTMCell": Case(lambda **k: layers.LSTMCell(3, seed=1, **k), [(4,), [(3,), (3,)]], several=True),
+    "GRUCell": Case(lambda **k: layers.GRUCell(3, seed=1, reset_after=False, **k), [(4,), [(3,)]], several=True),
+    "StackedRNNCells": Case(
+        lambda **k: layers.StackedRNNCells([layers.GRUCell(3, seed=1, dtype=k.get("dtype"))], **k),
+        [(4,), [[(3,)]]],
+        several=True,
+    ),
+    "RNN": Case(lambda **k: layers.RNN(layers.GRUCell(3, seed=1, dtype=k.get("dtype")), **k), SEQUENCE),
+    "Bidirectional": Case(
+        lambda **k: layers.Bidirectional(layers.SimpleRNN(3, seed=1, dtype=k.get("dtype"), return_sequences=True), **k),
+        SEQUENCE,
+    ),
+    "TimeDistributed": Case(lambda **k: layers.TimeDistributed(layers.Dense(3, dtype=k.get("dtype")), **k), SEQUENCE),
+    # attention
+    "MultiHeadAttention": Case(
+        lambda **k: layers.MultiHeadAttention(2, 3, seed=1, use_gate=True, **k), [SEQUENCE, (5, 4)], several=True
+    ),
+    "GroupedQueryAttention": Case(
+        lambda **k: layers.GroupQueryAttention(3, 4, 2, seed=1, **k), [SEQUENCE, (5, 4)], several=True
+    ),
+    "Attention": Case(lambda **k: layers.Attention(use_scale=True, seed=1, **k), [SEQUENCE, (5, 4)]),
+    "AdditiveAttention": Case(lambda **k: layers.AdditiveAttention(seed=1, **k), [SEQUENCE, (5, 4)]),
 }

@@ -236,6 +236,16 @@ class Backend(ABC):
     ) -> tuple[Any, Any]:
         """`carry, y = fn(carry, x)` over the leading axis of `xs`: the last carry and the stacked ys."""
 
+    def custom_gradient(
+        self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> Callable[..., Any]:
+        """The function `args -> results` of `forward(*args) -> (results, kept)`, with a gradient of its own.
+
+        `backward(kept, gradients of the results)` returns the gradients of the arguments. Both see arrays through their
+        arguments alone. This body is for backends without gradients.
+        """
+        return lambda *args: forward(*args)[0]
+
     # randomness: `key` is an array of two uint32
     @abstractmethod
     def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:

@@ -11,7 +11,7 @@ import importlib.util
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def _load() -> None:
         raise ArgumentError(f"The settings file {file} cannot be read: {error}. Mend or remove it.") from error
     if not isinstance(found, dict):
         raise ArgumentError(f"The settings file {file} should hold one JSON object, not {type(found).__name__}.")
-    setters = {
+    setters: dict[str, Callable[[Any], None]] = {
         "floatx": set_floatx,
         "epsilon": set_epsilon,
         "image_data_format": set_image_data_format,

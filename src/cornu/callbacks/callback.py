@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cornu.base import tree
 
@@ -122,6 +122,10 @@ class CallbackList:
         if model is not None:
             self.set_model(model)
         self.set_params(params)
+
+    if TYPE_CHECKING:  # the hooks, made below
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def append(self, callback: Callback) -> None:
         """Add one."""

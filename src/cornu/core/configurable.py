@@ -115,7 +115,7 @@ def _definer(cls: type, name: str) -> type:
 
 
 @functools.cache
-def _own_parameters(cls: type) -> dict[str, Any]:
+def _own_parameters(cls: Any) -> dict[str, Any]:
     """Names and defaults of the constructor parameters of our nearest class, and of its bases through `**kwargs`."""
     parameters: dict[str, Any] = {}
     for base in cls.__mro__:
@@ -148,10 +148,18 @@ def register_serializable(package: str = "Custom", name: str | None = None) -> C
 
 def get_registered_name(obj: Any) -> str:
     """The name under which `obj` was registered, or its own."""
-    try:
-        return _names.get(obj) or obj.__name__
-    except TypeError:  # unhashable
-        return obj.__name__
+    return _own_registered_name(obj) or obj.__name__
+
+
+def _own_registered_name(obj: Any) -> str | None:
+    """The name under which `obj` was registered; a class made of it and a graph counts as the same."""
+    for one in getattr(obj, "__mro__", (obj,)):
+        try:
+            if one in _names and one.__name__ == obj.__name__:
+                return _names[one]
+        except TypeError:  # unhashable
+            return None
+    return None
 
 
 def get_registered_object(
@@ -194,6 +202,11 @@ def serialize(obj: Any) -> Any:
         return items if isinstance(obj, list) else {"class_name": "__tuple__", "items": items}
     if isinstance(obj, dict):
         return {key: serialize(value) for key, value in obj.items()}
+    if isinstance(obj, slice):
+        parts = {"start": obj.start, "stop": obj.stop, "step": obj.step}
+        return {"class_name": "__slice__", "config": serialize(parts)}
+    if obj is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
     if isinstance(obj, DTypePolicy):
         return policies.serialize(obj)
     if hasattr(obj, "_serialize"):  # symbolic tensors
@@ -211,9 +224,9 @@ def serialize(obj: Any) -> Any:
     cls = type(obj)
     return {
         "module": _module_of(cls),
-        "class_name": cls.__name__,
+        "class_name": vars(cls).get("_public_name", cls.__name__),
         "config": obj.get_config(),
-        "registered_name": _names.get(cls) if _module_of(cls) is None else None,
+        "registered_name": _own_registered_name(cls) if _module_of(cls) is None else None,
     }
 
 
@@ -255,6 +268,10 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         import numpy as np
 
         return np.asarray(config["config"]["value"], config["config"]["dtype"])
+    if kind == "__ellipsis__":
+        return Ellipsis
+    if kind == "__slice__":
+        return slice(*(deserialize(config["config"][part], custom_objects) for part in ("start", "stop", "step")))
     if "config" not in config:
         return {key: deserialize(value, custom_objects) for key, value in config.items()}
     if kind == "function":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from cornu.backend import current
 from cornu.backend.contract import Array, Backend
-from cornu.base.dtypes import float_type, result_type, standardize_dtype
+from cornu.base.dtypes import float_type, is_float, result_type, standardize_dtype
 from cornu.base.errors import CornuError, DTypeError, OpError
 from cornu.core.symbolic import KerasTensor, OpCall, record
 from cornu.core.variable import Variable
@@ -24,7 +25,8 @@ Untyped = Any
 
 natives = True
 """Whether ops may use their backend's native kernels; tests switch it off to run the bodies."""
-_is_array: dict[tuple[type, Backend], bool] = {}
+_known_types: defaultdict[str, set[type]] = defaultdict(set)
+"""By backend, the types that were seen to be its arrays."""
 
 
 @overload
@@ -52,41 +54,66 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
     array_names = {p for _, _, p in kinds.values()}
     join = {"same": result_type, "float": float_type}.get(promotion or "")
 
+    firsts = [i for i, (_, many, _) in kinds.items() if not many]
+    typed_firsts = [i for i, (typed, many, _) in kinds.items() if typed and not many]
+    plain_only = len(firsts) == len(kinds)
+    wants_float = join is float_type
+
+    def is_ready(backend: Backend, args: tuple[Any, ...]) -> bool:
+        """Whether the arguments are arrays of the backend that need no promotion: the usual case, decided cheaply."""
+        known, count = _known_types[backend.name], len(args)
+        for i in firsts:
+            if i < count and type(args[i]) not in known and args[i] is not None:
+                return False
+        if join is not None:
+            dtype = None
+            for i in typed_firsts:
+                if i < count and args[i] is not None:
+                    if dtype is None:
+                        dtype = args[i].dtype
+                    elif args[i].dtype != dtype:
+                        return False
+            return not wants_float or dtype is None or is_float(standardize_dtype(dtype))
+        return True
+
     @functools.wraps(body)
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs and not array_names.isdisjoint(kwargs):
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
-        values = list(args)
-        for i, (_, many, parameter) in kinds.items():
-            if i >= len(values):
-                break
-            if many and not isinstance(values[i], list | tuple):
-                if not hasattr(values[i], "shape"):
-                    raise DTypeError(f"{name}: {parameter} should be a list of tensors, got {values[i]!r}.")
-                values[i] = list(values[i])
-            for item in values[i] if many else (values[i],):
-                if isinstance(item, KerasTensor):
-                    if check is not None:
-                        check(*values, **kwargs)
-                    return _symbolic(call, name, tuple(values), kwargs)
+        backend = current()
+        if not plain_only or not is_ready(backend, args):
+            values = list(args)
+            for i, (_, many, parameter) in kinds.items():
+                if i >= len(values):
+                    break
+                if many and not isinstance(values[i], list | tuple):
+                    if not hasattr(values[i], "shape"):
+                        raise DTypeError(f"{name}: {parameter} should be a list of tensors, got {values[i]!r}.")
+                    values[i] = list(values[i])
+                for item in values[i] if many else (values[i],):
+                    if isinstance(item, KerasTensor):
+                        if check is not None:
+                            check(*values, **kwargs)
+                        return record(OpCall(call), call, tuple(values), kwargs, call)
+            try:
+                _convert(backend, values, kinds, join)
+            except (TypeError, ValueError) as error:
+                if isinstance(error, CornuError):
+                    raise
+                raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
+            args = tuple(values)
         try:
-            backend = current()
-            _convert(backend, values, kinds, join)
             if check is not None:
-                check(*values, **kwargs)
-            return ((natives and backend.native.get(name)) or body)(*values, **kwargs)
+                check(*args, **kwargs)
+            return ((natives and backend.native.get(name)) or body)(*args, **kwargs)
         except CornuError:
             raise
         except (TypeError, ValueError, IndexError) as error:
-            raise OpError(f"{name}({_shown(values, kwargs)}): {error}") from error
+            raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
 
     return call
-
-
-def _symbolic(call: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return record(OpCall(call), call, args, kwargs, call)
 
 
 def _convert(
@@ -120,11 +147,10 @@ def _convert(
 
 def _array_or_scalar(backend: Backend, value: Any) -> Any:
     """An array of the backend, or a Python scalar, whose dtype is weak."""
-    kind = (type(value), backend)
-    known = _is_array.get(kind)
-    if known is None:
-        known = _is_array[kind] = isinstance(value, backend.array_types)
-    if known or isinstance(value, bool | int | float | complex):
+    if type(value) in _known_types[backend.name] or isinstance(value, bool | int | float | complex):
+        return value
+    if isinstance(value, backend.array_types):
+        _known_types[backend.name].add(type(value))
         return value
     return backend.convert(value.value if isinstance(value, Variable) else value)
 

@@ -15,7 +15,7 @@ from cornu.backend.contract import Array
 from cornu.base import config
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, BackendMismatchError, ShapeError, StateError
-from cornu.base.spec import Shape, standardize_shape
+from cornu.base.spec import standardize_shape
 from cornu.core import configurable
 from cornu.core.context import context
 from cornu.core.names import auto_name
@@ -70,9 +70,10 @@ class Variable(Operators):
         if callable(initializer):
             if shape is None:
                 raise ArgumentError(f"Variable {self.name!r}: an initializer needs the argument `shape`.")
-            self.shape: Shape = standardize_shape(shape, f"shape of variable {self.name!r}")
-            if None in self.shape:
-                raise ShapeError(f"Variable {self.name!r}: every size must be known, got shape {self.shape}.")
+            sizes = standardize_shape(shape, f"shape of variable {self.name!r}")
+            self.shape = tuple(size for size in sizes if size is not None)
+            if len(self.shape) < len(sizes):
+                raise ShapeError(f"Variable {self.name!r}: every size must be known, got shape {sizes}.")
             self.dtype = B.canonical_dtype(standardize_dtype(dtype))
             # Initializers with a seed to draw do so now, so that results do not depend on when values are needed.
             self._initializer = initializer.bound() if hasattr(initializer, "bound") else initializer
@@ -190,7 +191,7 @@ class Variable(Operators):
         return int(self.value)
 
     def __index__(self) -> int:
-        return self.value.__index__()
+        return int(self.value.__index__())
 
     def __len__(self) -> int:
         if not self.shape:
@@ -250,9 +251,9 @@ def _drawn(variables: list[Variable]) -> list[Any]:
         return None if initializer is None else initializer(variable.shape, dtype=variable.dtype)
 
     ours = [v for v in variables if getattr(v._initializer, "on_host", False)]
-    if sum(math.prod(v.shape) for v in ours) < 1 << 20:  # type: ignore[misc]
+    if sum(math.prod(v.shape) for v in ours) < 1 << 20:
         return [draw(v) for v in variables]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        largest_first = sorted(ours, key=lambda v: -math.prod(v.shape))  # type: ignore[arg-type, return-value]
+        largest_first = sorted(ours, key=lambda v: -math.prod(v.shape))
         ready = dict(zip(largest_first, pool.map(draw, largest_first), strict=True))
     return [ready[v] if v in ready else draw(v) for v in variables]

@@ -330,15 +330,19 @@ class Layer(Configurable):
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes the layer was built for."""
         shapes = self._build_shapes
-        if shapes is None:
+        if not shapes:
             return None
-        return {"input_shape": shapes[0]} if len(shapes) == 1 else {"shapes": list(shapes)}
+        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": dict(shapes)}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build for the shapes that `get_build_config` described."""
-        if config and not self.built:
-            shapes = [config["input_shape"]] if "input_shape" in config else config.get("shapes", config.values())
-            self.build(*(tree.map_shape_structure(tuple, shape) for shape in shapes))
+        if not config or self.built:
+            return
+        if "shapes_dict" in config:
+            shapes = {name: _as_shapes(shape) for name, shape in config["shapes_dict"].items()}
+            self.build(**shapes)
+        elif config.get("input_shape") is not None:
+            self.build(_as_shapes(config["input_shape"]))
 
     def _maybe_build(self, arguments: dict[str, Any]) -> None:
         if self.built:
@@ -673,6 +677,8 @@ class Layer(Configurable):
 def _remembering(build: Callable[..., None]) -> Callable[..., None]:
     """`build` within the layer's name scope; afterwards the layer knows its shapes and that it is built."""
 
+    names = list(inspect.signature(build).parameters)[1:]
+
     @functools.wraps(build)
     def wrapped(self: Layer, *args: Any, **kwargs: Any) -> None:
         before, context.names = context.names, self._names()
@@ -680,10 +686,15 @@ def _remembering(build: Callable[..., None]) -> Callable[..., None]:
             build(self, *args, **kwargs)
         finally:
             context.names = before
-        self._build_shapes = (*args, *kwargs.values())
+        self._build_shapes = dict(zip(names, args, strict=False)) | kwargs
         self.built = True
 
     return wrapped
+
+
+def _as_shapes(structure: Any) -> Any:
+    """A shape, or a nest of them, with the lists that JSON makes of them as tuples."""
+    return tree.map_shape_structure(lambda shape: None if shape is None else tuple(shape), structure)
 
 
 def _legacy_input_shape(legacy: dict[str, Any]) -> Shape | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from cornu.base import tree
 from cornu.base.errors import ArgumentError, GraphError, did_you_mean
 from cornu.core import configurable, masks
 from cornu.core.graph import Function
+from cornu.core.names import snake_case
 from cornu.core.symbolic import KerasTensor, Node, OpCall
 from cornu.layers.core.input_layer import Input, InputLayer
 from cornu.layers.layer import Layer
@@ -27,7 +29,7 @@ class Functional(Model):
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)
         Layer.__init__(self, name=name, **kwargs)
-        inputs, outputs = _from_input_layers(inputs, outputs)
+        inputs, outputs = _from_input_layers(_alone(inputs), _alone(outputs))
         self._function = Function(inputs, outputs)
         self._inputs_struct, self._outputs_struct = inputs, outputs
         _check_names(self._function.operations)
@@ -163,7 +165,7 @@ class Functional(Model):
             entry = configurable.serialize(operation) if isinstance(operation, Layer) else _op_data(operation)
             entry["name"] = operation.name
             if isinstance(operation, Layer) and operation.get_build_config():
-                entry["build_config"] = configurable.serialize(operation.get_build_config())
+                entry["build_config"] = operation.get_build_config()
             nodes = [node for node in self._function.nodes if node.operation is operation and node.inputs]
             entry["inbound_nodes"] = [
                 {
@@ -191,6 +193,11 @@ class Functional(Model):
 
 
 Model.functional_class = Functional
+
+
+def _alone(structure: Any) -> Any:
+    """What stands alone in a list without the list, as in Keras."""
+    return structure[0] if isinstance(structure, list | tuple) and len(structure) == 1 else structure
 
 
 def _call_node(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -233,6 +240,39 @@ def _op_data(operation: OpCall) -> dict[str, Any]:
     return {"module": "cornu.ops", "class_name": "__op__", "config": config, "registered_name": None}
 
 
+def _is_flat_place(structure: Any) -> bool:
+    return isinstance(structure, list | tuple) and len(structure) == 3 and isinstance(structure[0], str)
+
+
+def _flat_places(structure: Any) -> list[Any]:
+    """The `[operation, call, output]` in a nest."""
+    if _is_flat_place(structure):
+        return [structure]
+    items = structure.values() if isinstance(structure, dict) else structure
+    return [place for item in items for place in _flat_places(item)]
+
+
+def _is_op(entry: dict[str, Any]) -> bool:
+    if entry.get("module") or entry["class_name"] == "__op__":
+        return entry["class_name"] == "__op__" or entry["module"].startswith("keras.src.ops")
+    # Old HDF5 files do not say; the configurations of layers have more in them.
+    return "trainable" not in entry["config"] and snake_case(entry["class_name"]) in ops.__all__
+
+
+def _node(entry: dict[str, Any], node: Any) -> dict[str, Any]:
+    """The arguments of a call in our form, from those of Keras 3 or Keras 2."""
+    if isinstance(node, list):  # Keras 2: [[name, node, output, keywords], …]
+        tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": place[:3]}} for place in node]
+        return {"args": [_alone(tensors)], "kwargs": node[0][3] if len(node[0]) > 3 else {}}
+    if not _is_op(entry):
+        return node
+    # Keras 3 keeps what is no tensor in the op's configuration.
+    args, settings = list(node["args"]), {k: v for k, v in entry["config"].items() if k not in ("name", "op")}
+    if entry["class_name"] == "GetItem" and isinstance(args[1], list) and not all(isinstance(i, int) for i in args[1]):
+        args[1] = {"class_name": "__tuple__", "items": args[1]}  # JSON has no tuples
+    return {"args": args, "kwargs": settings | node["kwargs"]}
+
+
 def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
     """The graph of a configuration: layers are made first, then called as soon as their arguments exist."""
     operations: dict[str, Any] = {}
@@ -240,41 +280,53 @@ def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
     waiting: list[tuple[str, int, dict[str, Any]]] = []
     for entry in config["layers"]:
         name = entry.get("name") or entry["config"]["name"]
-        if entry["class_name"] == "__op__":
-            op_name = entry["config"]["op"]
+        if _is_op(entry):
+            op_name = entry["config"].get("op") or snake_case(entry["class_name"])
             if op_name not in ops.__all__:
                 raise ArgumentError(
                     f"The file names the op {op_name!r}, which does not exist.{did_you_mean(op_name, ops.__all__)}"
                 )
-            operation: Any = OpCall(getattr(ops, op_name), entry["config"]["name"])
+            operation: Any = OpCall(getattr(ops, op_name), name)
         else:
             operation = configurable.deserialize({k: v for k, v in entry.items() if k != "inbound_nodes"})
         operations[name] = operation
         if isinstance(operation, InputLayer):
             made[name, 0, 0] = operation.nodes[0].outputs
         for i, node in enumerate(entry["inbound_nodes"]):
-            waiting.append((name, i, node))
+            waiting.append((name, i, _node(entry, node)))
 
     def is_place(value: Any) -> bool:
         return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
-    def fill(value: Any) -> Any:
-        if is_place(value):
-            history = value["config"]["keras_history"]
-            return made[history[0], history[1], history[2]]
-        return None
-
-    def is_ready(node: dict[str, Any]) -> bool:
-        found: list[bool] = []
+    def places_in(structure: Any) -> list[tuple[str, int, int]]:
+        """The tensors that the arguments of a call refer to: operation, its call, the output of it."""
+        found: list[tuple[str, int, int]] = []
 
         def look(value: Any) -> Any:
             if is_place(value):
-                found.append(tuple(value["config"]["keras_history"]) in made)
+                found.append(tuple(value["config"]["keras_history"]))
                 return True
             return None
 
-        tree.traverse(look, (node["args"], node["kwargs"]))
-        return all(found)
+        tree.traverse(look, structure)
+        return found
+
+    # Keras counts the calls of a nested model from 1: its own graph is call 0.
+    calls = Counter(name for name, _, _ in waiting)
+    last: dict[str, int] = {}
+    for name, i, _ in [p for *_, node in waiting for p in places_in(node)] + _flat_places(
+        [config["input_layers"], config["output_layers"]]
+    ):
+        last[name] = max(i, last.get(name, 0))
+
+    def output_of(name: str, call: int, output: int) -> KerasTensor | None:
+        return made.get((name, call - max(0, last.get(name, 0) - max(calls[name] - 1, 0)), output))
+
+    def fill(value: Any) -> Any:
+        return output_of(*value["config"]["keras_history"]) if is_place(value) else None
+
+    def is_ready(node: dict[str, Any]) -> bool:
+        return all(output_of(*place) is not None for place in places_in((node["args"], node["kwargs"])))
 
     while waiting:
         later = []
@@ -294,19 +346,17 @@ def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
         waiting = later
 
     def places(structure: Any) -> Any:
-        if isinstance(structure, list | tuple) and len(structure) == 3 and isinstance(structure[0], str):
-            return made[tuple(structure)]  # type: ignore[index]
+        if _is_flat_place(structure):
+            found = output_of(*structure)
+            if found is None:
+                raise GraphError(f"The configuration names an input or output {structure!r} that no layer makes.")
+            return found
         if isinstance(structure, dict):
             return {key: places(value) for key, value in structure.items()}
-        found = [places(item) for item in structure]
-        return found
+        return [places(item) for item in structure]
 
     inputs, outputs = places(config["input_layers"]), places(config["output_layers"])
-    model = cls(
-        inputs[0] if isinstance(inputs, list) and len(inputs) == 1 and not config.get("nested_inputs") else inputs,
-        outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs,
-        name=config.get("name"),
-    )
+    model = cls(inputs, outputs, name=config.get("name"))
     if not config.get("trainable", True):
         model.trainable = False
     return model

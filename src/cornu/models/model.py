@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -120,6 +121,14 @@ class Model(Trainer, Layer):
         self._check_built("be summarised")
         summary(self, line_length, print_fn, expand_nested, show_trainable, layer_range)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """The model that `get_config` described; a graph, if that is what it describes."""
+        if {"layers", "input_layers", "output_layers"} <= config.keys():
+            return Model.functional_class.from_config.__func__(cls, config, custom_objects)  # type: ignore[attr-defined]
+        with configurable.custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
+
     # files
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
@@ -211,6 +220,7 @@ def _graph_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return None
 
 
+@functools.cache
 def _functional_class(cls: type, functional: type) -> type:
     """The class of a graph model with the methods of the user's subclass."""
     if cls is Model:

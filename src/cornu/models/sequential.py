@@ -171,7 +171,7 @@ class Sequential(Model):
         for layer in self._stack:
             entry = configurable.serialize(layer)
             if layer.get_build_config():
-                entry["build_config"] = configurable.serialize(layer.get_build_config())
+                entry["build_config"] = layer.get_build_config()
             described.append(entry)
         config = {"name": self.name, "trainable": self.trainable, "dtype": self._config_value("dtype", None)}
         config["dtype"] = configurable.serialize(config["dtype"])

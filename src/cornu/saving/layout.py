@@ -30,6 +30,7 @@ def places(obj: Any, path: str = "", seen: set[int] | None = None) -> Iterator[t
     if hasattr(type(obj), "layers"):
         attributes = {"layers": obj.layers, **attributes}
     for name, value in attributes.items():
+        name = getattr(type(obj), "_saved_as", {}).get(name, name)  # where Keras' attribute is called otherwise
         below = f"{path}/{name}" if path else name
         if _saves(value):
             yield from places(value, below, seen)

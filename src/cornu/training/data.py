@@ -27,7 +27,7 @@ def unpack_batch(data: Any) -> Batch:
             f"A batch should be x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}. Several inputs go into a "
             "list or dict: ([x1, x2], y)."
         )
-    return (*data, None, None)[:3]  # type: ignore[return-value]
+    return (*data, None, None)[:3]
 
 
 def as_array(leaf: Any, what: str) -> Any:
@@ -96,7 +96,7 @@ class ArrayData:
         if len(set(sizes.values())) > 1:
             shown = ", ".join(f"{what}: {size}" for what, size in sizes.items())
             raise DataError(f"All data should have the same number of rows, got {shown}.")
-        self.rows = next(iter(sizes.values()), 0)
+        self.rows: int = next(iter(sizes.values()), 0) or 0
         if not self.rows:
             raise DataError("The data is empty: it holds no rows.")
         if batch_size is not None and (isinstance(batch_size, bool) or int(batch_size) < 1):
@@ -282,13 +282,13 @@ def split_rows(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:
     if cut == 0 or cut == data.rows:
         raise DataError(f"validation_split={fraction} of {data.rows} rows leaves one side empty.")
 
-    def part(rows: slice) -> list[Any]:
-        return [
+    def part(rows: slice) -> Any:
+        return tuple(
             tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], piece) for piece in data.structure
-        ]
+        )
 
     shuffle = "batch" if data.batches_of_rows else data.shuffle
-    return (
-        ArrayData(*part(slice(0, cut)), data.batch_size, shuffle),
-        ArrayData(*part(slice(cut, None)), data.batch_size, False),
+    first, last = part(slice(0, cut)), part(slice(cut, None))
+    return ArrayData(*first, batch_size=data.batch_size, shuffle=shuffle), ArrayData(
+        *last, batch_size=data.batch_size, shuffle=False
     )

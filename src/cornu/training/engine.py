@@ -9,11 +9,12 @@ answer to Ctrl-C.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ class DeviceLogs(Mapping[str, float]):
         return self._values
 
     def __getitem__(self, name: str) -> float:
-        return self.fetch()[name]
+        value: float = self.fetch()[name]
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
@@ -195,7 +197,10 @@ class Engine:
                 specs = [Spec.of(v) for v in values]
                 found = B.infer(lambda vs: self._advance(vs, batch(B.convert(0, "int32")), no)[1], specs)
                 logs = tree.map_structure(
-                    lambda s: B.zeros(s.shape, s.dtype) if isinstance(s, Spec) else B.convert(s), found
+                    lambda s: (
+                        B.zeros([size or 0 for size in s.shape], s.dtype) if isinstance(s, Spec) else B.convert(s)
+                    ),
+                    found,
                 )
             values = self._reset(values, reset)
             values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
@@ -273,7 +278,7 @@ class Engine:
 
     def _dispatches(
         self, data: ArrayData | BatchData, epoch: int, steps: int | None, seed: int, every_step: bool, fixed: int | None
-    ) -> Iterator[tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]]]:
+    ) -> Generator[tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]], None, None]:
         """(first step, number of steps, function that runs them) for each dispatch of an epoch."""
         resident = (
             isinstance(data, ArrayData)
@@ -285,7 +290,7 @@ class Engine:
             for i, batch in enumerate(data.batches(seed, epoch)):
                 if steps is not None and i >= steps:
                     return
-                yield i, 1, lambda reset, batch=batch: self.run_batch(batch, reset)
+                yield i, 1, functools.partial(self.run_batch, batch)
                 if steps is not None and i + 1 >= steps:
                     return
             return

@@ -158,8 +158,9 @@ class CompiledLoss:
             value = loss(targets[i], outputs[i], row_weights[i])
             weight = self.weights[i]
             weighted = value if weight is None else value * weight
-            if self.trackers[i] is not None:
-                self.trackers[i].update_state(value, sample_weight=ops.shape(outputs[i])[0])
+            tracker = self.trackers[i]
+            if tracker is not None:
+                tracker.update_state(value, sample_weight=ops.shape(outputs[i])[0])
             total = weighted if total is None else total + weighted
         return total
 

@@ -33,7 +33,7 @@ class PyDataset:
         """Batches an epoch; None if there is no end."""
         if not hasattr(self, "__len__"):
             raise NotImplementedError(f"{type(self).__name__} should define `__len__`, the number of batches an epoch.")
-        return len(self)  # type: ignore[arg-type]
+        return len(self)
 
     def on_epoch_begin(self) -> None:
         """Called before every epoch."""

@@ -25,7 +25,15 @@ from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis
 from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
-from cornu.training.engine import DeviceLogs, Engine, Forward, Interruption, batch_for_step, build_by_tracing, in_jax_form
+from cornu.training.engine import (
+    DeviceLogs,
+    Engine,
+    Forward,
+    Interruption,
+    batch_for_step,
+    build_by_tracing,
+    in_jax_form,
+)
 from cornu.training.objective import CompiledLoss, CompiledMetrics, infer_update, masks_of, output_names, put_masks
 
 
@@ -181,7 +189,7 @@ class Trainer:
     ) -> tuple[Any, tuple[Any, Any, Any, Any]]:
         """The loss as a function of the variables' values, for `train_step` in Keras-on-JAX form."""
         trainable, others = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
-        metrics = self.metrics_variables  # type: ignore[attr-defined]
+        metrics = self.metrics_variables
         bound = [
             *zip(trainable, trainable_variables, strict=True),
             *zip(others, non_trainable_variables, strict=True),
@@ -364,7 +372,7 @@ class Trainer:
                 validation_batch_size=validation_batch_size,
             )
             data = adapt(x, y, sample_weight, batch_size, shuffle, class_weight)
-            held_out = None
+            held_out: ArrayData | BatchData | None = None
             if validation_split and validation_data is None:
                 if not isinstance(data, ArrayData):
                     raise ArgumentError(
@@ -623,7 +631,7 @@ class Trainer:
         if arguments.get("steps_per_execution") == 1:
             arguments["steps_per_execution"] = "auto"
         self.compile(**arguments)
-        if self.built and self.optimizer is not None:  # type: ignore[attr-defined]
+        if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Attention layers: outputs, weights of attention and gradients against Keras; NumPy against JAX; masks and messages."""
+"""Attention layers: outputs, weights and gradients against Keras; NumPy against JAX; masks and messages."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ def test_dropout_falls_on_the_weights_in_training_alone(name):
     first, second = layer(*inputs, training=True), layer(*inputs, training=True)
     assert not np.allclose(first, expected)
     assert not np.allclose(first, second)
-    mean = np.mean([layer(*inputs, training=True) for _ in range(300)], 0)
-    np.testing.assert_allclose(mean, expected, atol=0.35)
+    mean = np.mean([layer(*inputs, training=True) for _ in range(60)], 0)
+    np.testing.assert_allclose(mean, expected, atol=0.8)
 
 
 def test_a_query_without_keys_attends_to_nothing():

@@ -226,7 +226,7 @@ def test_a_stack_may_hold_own_cells():
     assert [w.name for w in mixed.weights] == ["kernel", "kernel", "recurrent_kernel", "bias"]
     single = L.RNN(mixed.cell.cells[0], return_sequences=True)
     second = L.RNN(mixed.cell.cells[1])
-    last, (total, count), _ = mixed(X)
+    last, (_, count), _ = mixed(X)
     close(last, second(single(X)))
     np.testing.assert_array_equal(count, np.full((2, 1), 5))
 

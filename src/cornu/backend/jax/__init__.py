@@ -135,6 +135,13 @@ class JaxBackend(NamespaceBackend):
     ) -> tuple[Any, Any]:
         return lax.scan(fn, init, xs, length, reverse, unroll)
 
+    def custom_gradient(
+        self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> Callable[..., Any]:
+        function = jax.custom_vjp(lambda *args: forward(*args)[0])
+        function.defvjp(forward, backward)
+        return function
+
     def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
         return jax.random.uniform(_key(key), shape, self.canonical_dtype(dtype))
 

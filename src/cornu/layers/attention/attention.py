@@ -18,7 +18,7 @@ class Attention(Layer):
     """softmax(scores) · value, of a list [query, value] or [query, value, key]: to (batch, queries, features).
 
     Scores are query · keyᵀ, or with `score_mode="concat"` the sum of tanh(query + key), either scaled by a weight with
-    `use_scale` (https://arxiv.org/abs/1508.04025). The mask is a list too, [query mask, value mask], each (batch, time):
+    `use_scale` (https://arxiv.org/abs/1508.04025). The mask is a list, [query mask, value mask], each (batch, time):
     masked values get no weight, masked queries the output 0. With `return_attention_scores` the weights follow.
     """
 

@@ -184,16 +184,15 @@ class ProjectedAttention(Layer):
     ) -> Any:
         """Where attention is allowed, (batch, queries …, keys …) or with heads; None if everywhere."""
         parts = [] if attention_mask is None else [ops.cast(attention_mask, "bool")]
-        for mask in (value_mask, key_mask):
-            if mask is not None:  # (batch, keys …)
-                parts.append(ops.cast(ops.expand_dims(mask, tuple(range(1, len(axes) + 1))), "bool"))
+        given = [mask for mask in (value_mask, key_mask) if mask is not None]  # (batch, keys …)
+        parts += [ops.cast(ops.expand_dims(mask, tuple(range(1, len(axes) + 1))), "bool") for mask in given]
         if self.masks_queries and query_mask is not None:
             parts.append(ops.cast(query_mask, "bool")[..., None])
         if use_causal_mask or self.sliding_window is not None:
             if len(axes) != 1:
                 raise ArgumentError(
-                    f"{self._label()}: a causal mask and a sliding window need one axis of time, attention goes over axes "
-                    f"{axes}."
+                    f"{self._label()}: a causal mask and a sliding window need one axis of time, attention goes "
+                    f"over axes {axes}."
                 )
             queries, keys = (B.arange(0, x.shape[axes[0]], 1, "int32") for x in (query, value))
             distance = queries[:, None] - keys[None, :]

@@ -18,6 +18,8 @@ class GroupedQueryAttention(ProjectedAttention):
     """
 
     masks_queries = True
+    _public_name = "GroupQueryAttention"
+    _saved_as = {f"{name}_dense": f"_{name}_dense" for name in ("query", "key", "value", "gate", "output")}
 
     def __init__(
         self,

@@ -76,8 +76,8 @@ class MultiHeadAttention(ProjectedAttention):
         wrong = [axis for axis in self.attention_axes or () if axis % rank in (0, rank - 1) or not -rank <= axis < rank]
         if wrong:
             raise ArgumentError(
-                f"{self._label()}: attention_axes should be axes between the first and the last of inputs with {rank} axes, "
-                f"got {self.attention_axes}."
+                f"{self._label()}: attention_axes should be axes between the first and the last of inputs with {rank} "
+                f"axes, got {self.attention_axes}."
             )
 
     def _output_sizes(self, features: int) -> tuple[int, ...]:

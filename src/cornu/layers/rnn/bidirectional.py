@@ -52,14 +52,18 @@ class Bidirectional(Layer):
                     raise ArgumentError(f"Bidirectional: layer and backward_layer should have the same {name}.")
             if backward_layer.go_backwards == layer.go_backwards:
                 raise ArgumentError(
-                    "Bidirectional: layer and backward_layer should read in different directions; set go_backwards=True "
-                    "on one of them."
+                    "Bidirectional: layer and backward_layer should read in different directions; set "
+                    "go_backwards=True on one of them."
                 )
         super().__init__(weights=weights, **({"trainable": layer.trainable, "dtype": layer.dtype_policy} | kwargs))
         self.merge_mode = merge_mode
         self.forward_layer = _copy(layer, "forward")
         self.backward_layer = _copy(backward_layer or layer, "backward", go_backwards=not layer.go_backwards)
         self.input_spec = layer.input_spec
+        # Merged with the other direction's output, a repeated one would mean nothing.
+        for one in (self.forward_layer, self.backward_layer):
+            if hasattr(one, "zero_output_for_mask"):
+                one.zero_output_for_mask = one.return_sequences
 
     @property
     def layer(self) -> Layer:
@@ -110,8 +114,8 @@ class Bidirectional(Layer):
             half = len(initial_state) // 2
             if len(initial_state) % 2:
                 raise ArgumentError(
-                    f"{self._label()}: initial_state should hold as many tensors for the forward as for the backward layer, "
-                    f"got {len(initial_state)}."
+                    f"{self._label()}: initial_state should hold as many tensors for the forward as for the backward "
+                    f"layer, got {len(initial_state)}."
                 )
             forward, backward = list(initial_state[:half]), list(initial_state[half:])
         there = self.forward_layer(sequences, initial_state=forward, mask=mask, training=training)

@@ -108,6 +108,10 @@ class Cell(Layer):
         """The outputs and the new states, from the projected inputs of one step."""
         raise NotImplementedError
 
+    def has_whole_loop(self, training: bool) -> bool:
+        """Whether `whole_loop(xs, states, reverse, every)` computes what steps would, only faster."""
+        return False
+
     def output_of(self, states: list[Array]) -> Array:
         """The output that was returned with these states."""
         return states[0]

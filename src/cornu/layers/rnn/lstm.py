@@ -82,6 +82,19 @@ class LSTMCell(Cell):
         h = sigma(z[:, 3 * n :]) * tau(c)
         return h, [h, c]
 
+    def has_whole_loop(self, training: bool) -> bool:
+        plain = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
+        return (
+            plain and type(self).step is LSTMCell.step and not (training and (self.dropout or self.recurrent_dropout))
+        )
+
+    def whole_loop(self, xs: Array, states: list[Array], reverse: bool, every: bool) -> tuple[Any, list[Array]]:
+        """The outputs of all steps of xs (time, batch, features), or None unless `every`, and the last states."""
+        kernel = B.concatenate([self.kernel.value, self.recurrent_kernel.value], 0)
+        bias = B.zeros((4 * self.units,), str(xs.dtype)) if self.bias is None else self.bias.value
+        outputs, h, c = _loop(reverse, every)(xs, *states, kernel, bias)
+        return outputs, [h, c]
+
 
 class LSTM(CellRNN, cell=LSTMCell):
     """The loop of RNN over an LSTMCell: (batch, time, features) to (batch, units), or a row for each step."""
@@ -127,3 +140,45 @@ def _with_forget_bias(initializer: Any) -> Callable[..., Array]:
         return B.concatenate([first, B.full((n,), 1, dtype), last], 0)
 
     return initial
+
+
+def _loop(reverse: bool, every: bool) -> Callable[..., Any]:
+    """The loop with a gradient of its own, faster than that which JAX derives (benchmarks/kernels_rnn.py)."""
+
+    def forward(xs: Array, h: Array, c: Array, kernel: Array, bias: Array) -> tuple[Any, Any]:
+        def step(state: tuple[Array, Array], x: Array) -> tuple[Any, Any]:
+            h, c = state
+            z = B.matmul(B.concatenate([x, h], 1), kernel) + bias
+            n = h.shape[1]
+            i, f, o = (B.sigmoid(z[:, k * n : (k + 1) * n]) for k in (0, 1, 3))
+            g = B.tanh(z[:, 2 * n : 3 * n])
+            new = f * c + i * g
+            t = B.tanh(new)
+            return (o * t, new), (h, c, i, f, g, o, t)
+
+        (h, c), kept = B.scan(step, (h, c), xs, xs.shape[0], reverse, 1)
+        outputs = kept[5] * kept[6] if every else None  # o τ(c'), here at once for all steps
+        return (outputs, h, c), (xs, kept, kernel)
+
+    def backward(kept: Any, gradients: Any) -> tuple[Array, ...]:
+        xs, steps, kernel = kept
+        dys, dh, dc = gradients
+        features, transposed = xs.shape[-1], B.transpose(kernel, (1, 0))
+
+        def step(carry: Any, at: Any) -> tuple[Any, Array]:
+            dh, dc, dkernel, dbias = carry
+            x, (h, c, i, f, g, o, t), dy = at
+            dh = dh if dy is None else dh + dy
+            dc = dc + dh * o * (1 - t * t)
+            dz = B.concatenate(
+                [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), dh * t * o * (1 - o)], 1
+            )
+            dinputs = B.matmul(dz, transposed)
+            dkernel = dkernel + B.matmul(B.transpose(B.concatenate([x, h], 1), (1, 0)), dz)
+            return (dinputs[:, features:], dc * f, dkernel, dbias + B.sum(dz, axis=0)), dinputs[:, :features]
+
+        zeros = B.zeros(kernel.shape, str(kernel.dtype)), B.zeros(kernel.shape[1:], str(kernel.dtype))
+        (dh, dc, dkernel, dbias), dxs = B.scan(step, (dh, dc, *zeros), (xs, steps, dys), xs.shape[0], not reverse, 1)
+        return dxs, dh, dc, dkernel, dbias
+
+    return B.custom_gradient(forward, backward)

@@ -55,8 +55,8 @@ class RNN(Layer):
         super().__init__(**kwargs)
         if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
             raise ArgumentError(
-                f"{self._label()}: the cell should be a Layer with the attribute `state_size` (an int, or a list of them) "
-                f"and `call(inputs, states)` that returns the outputs and the new states, got {cell!r}."
+                f"{self._label()}: the cell should be a Layer with the attribute `state_size` (an int, or a list of "
+                f"them) and `call(inputs, states)` that returns the outputs and the new states, got {cell!r}."
             )
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
@@ -92,8 +92,8 @@ class RNN(Layer):
         if self.stateful:
             if batch is None:
                 raise ShapeError(
-                    f"{self._label()} is stateful, so it must know the batch size, got inputs of shape {sequences_shape}. "
-                    "Begin the model with `Input(shape, batch_size=…)`."
+                    f"{self._label()} is stateful, so it must know the batch size, got inputs of shape "
+                    f"{sequences_shape}. Begin the model with `Input(shape, batch_size=…)`."
                 )
             initial = [(s.shape, s.dtype) for s in tree.flatten(self.get_initial_state(batch))]
             states = [Variable("zeros", s, d, trainable=False, autocast=False, name="state") for s, d in initial]
@@ -143,8 +143,8 @@ class RNN(Layer):
         found, expected = tree.flatten(given), tree.flatten(own)
         if len(found) != len(expected):
             raise ArgumentError(
-                f"{self._label()}: initial_state should hold {len(expected)} tensor{'s' * (len(expected) != 1)}, as the cell "
-                f"has state_size {self.state_size}, got {len(found)}."
+                f"{self._label()}: initial_state should hold {len(expected)} tensor{'s' * (len(expected) != 1)}, as "
+                f"the cell has state_size {self.state_size}, got {len(found)}."
             )
         self._check_states(found, expected, "the initial state" if self.states is None else "the state kept or given")
         return tree.pack_sequence_as(own, found)
@@ -153,8 +153,8 @@ class RNN(Layer):
         for i, (state, other) in enumerate(zip(found, expected, strict=True)):
             if tuple(state.shape) != tuple(other.shape):
                 raise ShapeError(
-                    f"{self._label()}: {what} {i} should have shape {tuple(other.shape)} (the batch size, then state_size "
-                    f"{self.state_size}), got {tuple(state.shape)}."
+                    f"{self._label()}: {what} {i} should have shape {tuple(other.shape)} (the batch size, then "
+                    f"state_size {self.state_size}), got {tuple(state.shape)}."
                 )
 
     def _is_projected(self) -> bool:
@@ -215,6 +215,9 @@ class RNN(Layer):
 
     def _projected_loop(self, xs: Array, states: Any, counts: Any, training: bool, cells: Any) -> tuple[Any, Any, Any]:
         cell = self.cell
+        if counts is None and not self.unroll and isinstance(cell, Cell) and cell.has_whole_loop(training):
+            outputs, states = cell.whole_loop(xs, states, self.go_backwards, self.return_sequences)
+            return cell.output_of(states), outputs, states
         if training:
             for one in cells:
                 one.draw_masks(xs.shape[1])

@@ -64,9 +64,10 @@ class StackedRNNCells(Layer):
 
     def step(self, projected: Array, states: list[Any], training: bool = False) -> tuple[Array, list[Any]]:
         """One step of each cell."""
-        new = []
-        for i, (cell, own) in enumerate(zip(self.cells, states, strict=True)):
-            output, after = cell.step(cell.project(output, training) if i else projected, own, training)
+        output, first = self.cells[0].step(projected, states[0], training)
+        new = [first]
+        for cell, own in zip(self.cells[1:], states[1:], strict=True):
+            output, after = cell.step(cell.project(output, training), own, training)
             new.append(after)
         return output, new
 

@@ -17,7 +17,8 @@ class TimeDistributed(Wrapper):
     """The layer on each step: (batch, time, …) to (batch, time, …).
 
     All steps are one larger batch to the layer, so statistics that it keeps are those of all steps. Of a mask with
-    more than the two axes (batch, time) the rest reaches the layer; the outputs are masked where nothing of a step counts.
+    more than the two axes (batch, time) the rest reaches the layer; the outputs are masked where
+    nothing of a step counts.
     """
 
     supports_masking = True
@@ -28,7 +29,8 @@ class TimeDistributed(Wrapper):
     def build(self, input_shape: Any) -> None:
         if len(input_shape) < 3:
             raise ShapeError(
-                f"{self._label()}: inputs should have at least 3 axes, (batch, time, …), got shape {tuple(input_shape)}."
+                f"{self._label()}: inputs should have at least 3 axes, (batch, time, …), got shape "
+                f"{tuple(input_shape)}."
             )
         if not self.layer.built:
             self.layer.build((None, *input_shape[2:]))
