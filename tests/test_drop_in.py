@@ -24,9 +24,21 @@ RNG = np.random.default_rng(0)
 
 def run(arguments: list[str], folder: Path, paths: tuple[str, ...] = (), **environment: str) -> str:
     """What `python ARGUMENTS` prints, in the folder; an AssertionError shows what went wrong."""
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, SOURCE]), "CORNU_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0", **environment}
+    variables = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*paths, SOURCE]),
+        "CORNU_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        **environment,
+    }
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
@@ -89,7 +101,9 @@ SCRIPTS: Mapping[str, tuple[list[str], list[str], list[str]]] = {  # arguments, 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_classic_script_runs(script: str, home: str, tmp_path: Path) -> None:
     arguments, prints, leaves = SCRIPTS[script]
-    out = run([str(HERE / "run_with_tiny_data.py"), str(HERE / "scripts" / script), *arguments], tmp_path, CORNU_HOME=home)
+    out = run(
+        [str(HERE / "run_with_tiny_data.py"), str(HERE / "scripts" / script), *arguments], tmp_path, CORNU_HOME=home
+    )
     for text in prints:
         assert text in out
     for name in leaves:
@@ -182,7 +196,11 @@ def test_of_an_installed_tensorflow_only_keras_is_replaced(before: str, tensorfl
 
 
 def test_nothing_is_replaced_unasked(tensorflow: str, tmp_path: Path) -> None:
-    run(["-c", "import cornu, keras, tensorflow; assert keras.theirs and tensorflow.keras.theirs"], tmp_path, (tensorflow,))
+    run(
+        ["-c", "import cornu, keras, tensorflow; assert keras.theirs and tensorflow.keras.theirs"],
+        tmp_path,
+        (tensorflow,),
+    )
 
 
 def test_this_process_still_has_its_keras() -> None:

@@ -7,7 +7,8 @@ from cornu.base.lazy import lazy_names
 __version__ = "0.1.0"
 
 _PACKAGES = (
-    "activations backend callbacks config constraints datasets dtype_policies initializers layers losses metrics models ops "
+    "activations backend callbacks config constraints datasets dtype_policies initializers layers losses "
+    "metrics models ops "
     "optimizers preprocessing random regularizers saving tree utils"
 )
 __getattr__, __dir__, __all__ = lazy_names(

@@ -86,7 +86,8 @@ class _KerasOnly(importlib.abc.Loader):
 
         def __getattr__(name: str) -> Any:
             raise AttributeError(
-                f"TensorFlow is not installed: Cornu stands in for tensorflow.keras only, not for tensorflow.{name}. Use "
+                "TensorFlow is not installed: Cornu stands in for tensorflow.keras only, not for "
+                f"tensorflow.{name}. Use "
                 "cornu.ops, or install tensorflow."
             )
 
@@ -129,7 +130,7 @@ _finder = _Finder()
 
 
 def install_as_keras() -> None:
-    """From now on `keras`, `keras.*` and `tensorflow.keras.*` are Cornu, installed or not; the rest of TensorFlow is its own.
+    """From now on `keras`, `keras.*` and `tensorflow.keras.*` are Cornu; the rest of TensorFlow is its own.
 
     Call it before the first import of Keras. Modules that imported the other Keras before keep it.
     """

@@ -30,7 +30,9 @@ print("accuracies", len(history.history["accuracy"]), len(history.history["val_a
 
 deep = keras.Sequential(
     [
-        Conv2D(4, 3, padding="same", activation="relu", kernel_regularizer=regularizers.l2(1e-4), input_shape=(32, 32, 3)),
+        Conv2D(
+            4, 3, padding="same", activation="relu", kernel_regularizer=regularizers.l2(1e-4), input_shape=(32, 32, 3)
+        ),
         BatchNormalization(),
         MaxPooling2D(4),
         Dropout(0.2),
@@ -41,6 +43,12 @@ deep = keras.Sequential(
 sgd = optimizers.SGD(learning_rate=0.01, momentum=0.9, nesterov=True)
 deep.compile(loss="categorical_crossentropy", optimizer=sgd, metrics=["accuracy"])
 deep.fit(
-    train_images, to_categorical(train_labels, 10), batch_size=8, epochs=1, validation_split=0.2, shuffle=True, verbose=0
+    train_images,
+    to_categorical(train_labels, 10),
+    batch_size=8,
+    epochs=1,
+    validation_split=0.2,
+    shuffle=True,
+    verbose=0,
 )
 print("probabilities", deep.predict(test_images).shape)

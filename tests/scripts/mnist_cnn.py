@@ -41,9 +41,7 @@ callbacks = [
     EarlyStopping(monitor="val_loss", patience=3, verbose=1),
     ModelCheckpoint("best.h5", monitor="val_acc", save_best_only=True, verbose=1),
 ]
-model.fit(
-    X_train, Y_train, batch_size=32, epochs=2, verbose=2, validation_data=(X_test, Y_test), callbacks=callbacks
-)
+model.fit(X_train, Y_train, batch_size=32, epochs=2, verbose=2, validation_data=(X_test, Y_test), callbacks=callbacks)
 loss, accuracy = model.evaluate(X_test, Y_test, verbose=0)
 
 model.save("my_model.h5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -247,7 +248,7 @@ def test_the_shuffle_is_a_function_of_seed_and_epoch():
     assert sorted(data.order(1, 0)) == list(range(50))
     whole = ArrayData(X, Y, None, 8, "batch").order(1, 0)
     assert sorted(whole) == list(range(50))
-    assert all(b == a + 1 for block in whole[:48].reshape(6, 8) for a, b in zip(block, block[1:], strict=False))
+    assert all(b == a + 1 for block in whole[:48].reshape(6, 8) for a, b in itertools.pairwise(block))
 
 
 # hooks
@@ -527,16 +528,26 @@ def test_an_output_without_a_loss_is_not_trained_and_not_asked_for():
     model = cornu.Model(inputs, {"a": layers.Dense(1)(hidden), "b": layers.Dense(3)(hidden)})
     model.compile("sgd", {"a": "mse"})
     model.fit(X, {"a": Y.astype("float32")}, verbose=0)
-    with pytest.raises(ArgumentError, match="Output 'a' has the loss .* but no target"):
-        model.compile("sgd", {"a": "mse"})
+    model.compile("sgd", {"a": "mse"})
+    with pytest.raises(ArgumentError, match=r"Output 'a' has the loss .* but no target"):
         model.fit(X, {"b": Y}, verbose=0)
 
 
 DIAGNOSES = {
     "data": (np.where(np.arange(50)[:, None] == 7, np.nan, X), Y, {}, r"x holds NaN or infinity, first in row 7"),
-    "target": (X, np.where(np.arange(50) == 4, np.inf, 1.0), {"loss": "mse"}, "y holds NaN or infinity, first in row 4"),
+    "target": (
+        X,
+        np.where(np.arange(50) == 4, np.inf, 1.0),
+        {"loss": "mse"},
+        "y holds NaN or infinity, first in row 4",
+    ),
     "label": (X, np.where(np.arange(50) == 9, 3, Y), {}, r"label \[3\] in row 9, but the output has 3 classes"),
-    "rate": (X, 1.0 * Y, {"optimizer": cornu.optimizers.SGD(1e20), "loss": "mse"}, "gradient overflowed|rate is too high"),
+    "rate": (
+        X,
+        1.0 * Y,
+        {"optimizer": cornu.optimizers.SGD(1e20), "loss": "mse"},
+        "gradient overflowed|rate is too high",
+    ),
 }
 
 

@@ -185,11 +185,12 @@ class Backend(ABC):
 
     def wait(self, x: Any) -> None:
         """Return when the arrays in the nest `x` are computed."""
+        return
 
     # indexed access
     @abstractmethod
     def take(self, x: Array, indices: Array, axis: int) -> Array:
-        """Slices of `x` at the integer `indices` along `axis`; out-of-range indices are clipped where they cannot raise."""
+        """Slices of `x` at the integer `indices` along `axis`; those out of range are clipped."""
 
     @abstractmethod
     def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:

@@ -28,7 +28,8 @@ class NamespaceBackend(Backend):
     def __init__(self, xp: Any) -> None:
         self.xp = xp
         for name in _SAME_NAME:
-            setattr(self, name, getattr(xp, name))
+            if not hasattr(type(self), name):
+                setattr(self, name, getattr(xp, name))
 
     def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
         return self.xp.full(tuple(shape), value, self.canonical_dtype(dtype))
@@ -55,7 +56,8 @@ class NamespaceBackend(Backend):
         framework = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
         if framework is not None and framework != self.name:
             raise BackendMismatchError(
-                f"A {framework} array of shape {tuple(getattr(x, 'shape', ()))} met the backend {self.name!r}. Convert it "
+                f"A {framework} array of shape {tuple(getattr(x, 'shape', ()))} met the backend {self.name!r}. "
+                "Convert it "
                 f"(`numpy.asarray(x)`) or run the call under `cornu.config.backend_scope({framework!r})`."
             )
 
@@ -133,6 +135,9 @@ def patch_slices(
         for size, width, stride, gap in zip(spatial, window, strides, dilation, strict=True)
     ]
     return [
-        (slice(None), *(slice(o * d, o * d + span, s) for o, d, span, s in zip(offset, dilation, spans, strides)))
+        (
+            slice(None),
+            *(slice(o * d, o * d + span, s) for o, d, span, s in zip(offset, dilation, spans, strides, strict=True)),
+        )
         for offset in product(*(range(width) for width in window))
     ]

@@ -24,7 +24,7 @@ class CSVLogger(Callback):
         if goes_on:
             with open(self.filename, newline="") as file:
                 columns = next(csv.reader(file, delimiter=self.separator), None)
-        self._file = open(self.filename, "a" if self.append else "w", newline="")
+        self._file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115 - open while training lasts
         self._writer = self._table(columns) if columns else None
 
     def _table(self, columns: list[str]) -> Any:

@@ -37,7 +37,7 @@ class EarlyStopping(MonitoredCallback):
         self.best, self.best_weights = None, None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        value = self.monitored(logs)
+        value = self.get_monitor_value(logs)
         if value is None or epoch < self.start_from_epoch:
             return
         self.wait += 1

@@ -10,7 +10,7 @@ from cornu.callbacks.callback import Callback
 
 
 class LambdaCallback(Callback):
-    """Calls the given functions: `on_epoch_end(epoch, logs)`, `on_train_batch_end(batch, logs)`, `on_train_begin(logs)`, …"""
+    """Calls the given functions, for example `on_epoch_end(epoch, logs)` or `on_train_begin(logs)`."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from cornu.callbacks.callback import Callback
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate at the beginning of every epoch to `schedule(epoch, learning_rate)` or `schedule(epoch)`."""
+    """Sets the learning rate before every epoch to `schedule(epoch, learning_rate)` or `schedule(epoch)`."""
 
     def __init__(self, schedule: Callable[..., Any], verbose: int = 0) -> None:
         super().__init__()

@@ -13,8 +13,8 @@ from cornu.callbacks.monitored import MonitoredCallback
 class ModelCheckpoint(MonitoredCallback):
     """Saves the model (or its weights) after every epoch, or every `save_freq` steps.
 
-    `filepath` may hold names of the logs, as in `"at-{epoch:02d}-{val_loss:.2f}.keras"`. With `save_best_only` a file is
-    written only when `monitor` improves, on `initial_value_threshold` at first. Files are replaced whole.
+    `filepath` may hold names of the logs, as in `"at-{epoch:02d}-{val_loss:.2f}.keras"`. With `save_best_only` a file
+    is written only when `monitor` improves, on `initial_value_threshold` at first. Files are replaced whole.
     """
 
     def __init__(
@@ -64,10 +64,11 @@ class ModelCheckpoint(MonitoredCallback):
             path = Path(self.filepath.format(epoch=epoch + 1, batch=0 if batch is None else batch + 1, **known))
         except KeyError as error:
             raise ArgumentError(
-                f"ModelCheckpoint: the filepath {self.filepath!r} names {error}, which is not in the logs: {', '.join(known)}."
+                f"ModelCheckpoint: the filepath {self.filepath!r} names {error}, which is not in the logs: "
+                f"{', '.join(known)}."
             ) from error
         if self.save_best_only:
-            value = self.monitored(logs)
+            value = self.get_monitor_value(logs)
             if value is None:
                 return
             if self.best is not None and not self.improves(value, self.best):

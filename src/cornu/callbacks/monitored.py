@@ -63,7 +63,7 @@ class MonitoredCallback(Callback):
         delta = self.min_delta if self.larger_is_better() else -self.min_delta
         return better(value, best + delta) if math.isfinite(best) else better(value, best)
 
-    def monitored(self, logs: dict[str, Any] | None) -> float | None:
+    def get_monitor_value(self, logs: dict[str, Any] | None) -> float | None:
         """The watched value; None, with a warning that lists what there is, if the logs lack it."""
         known = Record(logs or {})
         try:
@@ -75,7 +75,8 @@ class MonitoredCallback(Callback):
                 if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in known):
                     hint = " Values with 'val_' need validation_data or validation_split."
                 warnings.warn(
-                    f"{type(self).__name__} monitors {self.monitor!r}, which is not in the logs, so it does nothing.{hint} "
+                    f"{type(self).__name__} monitors {self.monitor!r}, which is not in the logs, so it does "
+                    f"nothing.{hint} "
                     f"There are: {', '.join(known)}.",
                     stacklevel=3,
                 )

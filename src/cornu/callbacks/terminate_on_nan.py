@@ -10,7 +10,7 @@ from cornu.callbacks.callback import Callback
 
 
 class TerminateOnNaN(Callback):
-    """Stops training at the step at which the loss becomes NaN or infinite; with `raise_error` raises NonFiniteError."""
+    """Stops training at the step at which the loss becomes NaN or infinite, or raises NonFiniteError there."""
 
     def __init__(self, raise_error: bool = False) -> None:
         super().__init__()

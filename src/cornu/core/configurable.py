@@ -60,7 +60,7 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data."""
-        cls = type(self)
+        cls: Any = type(self)
         given = self._arguments()
         config = {}
         for name, default in _own_parameters(cls).items():
@@ -121,7 +121,7 @@ def _own_parameters(cls: Any) -> dict[str, Any]:
     for base in cls.__mro__:
         if not _is_ours(base) or "__init__" not in vars(base):
             continue
-        signature = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        signature = inspect.signature(base.__init__).parameters
         named = [p for p in list(signature.values())[1:] if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         parameters = {p.name: p.default for p in named if p.name not in parameters} | parameters
         if not any(p.kind is p.VAR_KEYWORD for p in signature.values()):
@@ -253,8 +253,11 @@ def _module_of(obj: Any) -> str | None:
     return None
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """The object that `serialize` described. Names resolve through the registry only; nothing named is imported."""
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True) -> Any:
+    """The object that `serialize` described.
+
+    Names resolve through the registry only and nothing named is imported, whatever `safe_mode` says.
+    """
     if isinstance(config, list | tuple):
         return type(config)(deserialize(item, custom_objects) for item in config)
     if not isinstance(config, dict):
@@ -264,7 +267,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     kind = config["class_name"]
     if kind == "__tuple__":
         return tuple(deserialize(item, custom_objects) for item in config["items"])
-    if kind == "__numpy__":
+    if kind in ("__numpy__", "__tensor__"):
         import numpy as np
 
         return np.asarray(config["config"]["value"], config["config"]["dtype"])

@@ -21,7 +21,8 @@ class Function:
             for leaf in tree.flatten(structure):
                 if not isinstance(leaf, KerasTensor):
                     raise GraphError(
-                        f"All {what} should be symbolic tensors, the results of `Input` and of layers called on them; got "
+                        f"All {what} should be symbolic tensors, the results of `Input` and of layers called on "
+                        "them; got "
                         f"{type(leaf).__name__}: {leaf!r}. A function of NumPy or of the framework in between cuts the "
                         "graph: use cornu.ops, or wrap it in a Lambda layer."
                     )
@@ -35,8 +36,25 @@ class Function:
 
     @property
     def operations(self) -> list[Any]:
-        """The layers and ops called, each once, in the order of their first call."""
-        return list(dict.fromkeys(node.operation for node in self.nodes))
+        """The layers and ops called, each once, those furthest from the outputs first: the order of Keras' `layers`."""
+        depths: dict[Any, int] = {}
+        steps: dict[Node, int] = {}  # on the longest way from a call to an output
+        for node in reversed(self.nodes):
+            depth = max(steps.get(node, 0), depths.get(node.operation, 0))
+            depths[node.operation] = depth
+            for tensor in node.inputs:
+                if tensor._node is not None:
+                    steps[tensor._node] = max(steps.get(tensor._node, 0), depth + 1)
+        ours = set(self.nodes)
+        met: dict[Node, None] = {}  # on the way back from the outputs
+        waiting = list(reversed(self.outputs))
+        while waiting:
+            found = waiting.pop()._node
+            if found in ours and found not in met:
+                met[found] = None
+                waiting.extend(reversed(found.inputs))
+        order = {operation: i for i, operation in enumerate(dict.fromkeys(node.operation for node in met))}
+        return sorted(depths, key=lambda operation: (-depths[operation], order.get(operation, -1)))
 
     def run(self, inputs: Iterable[Any], call: Callable[[Node, tuple[Any, ...], dict[str, Any]], Any]) -> Any:
         """Evaluate on the flat `inputs`, each node by `call(node, args, kwargs)`."""
@@ -74,7 +92,8 @@ def _sorted_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> list
                 continue
             if node is None or (not node.inputs and id(tensor) not in given):
                 raise GraphError(
-                    f"The graph is disconnected: {tensor!r} is needed for the output {output!r} and is neither an input "
+                    f"The graph is disconnected: {tensor!r} is needed for the output {output!r} and is neither "
+                    "an input "
                     f"nor computed from one. Inputs: {', '.join(t.name for t in inputs)}. Add it to `inputs`."
                 )
             if expanded:

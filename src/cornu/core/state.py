@@ -53,7 +53,8 @@ def functional(fn: Callable[..., Any], variables: Sequence[Variable]) -> Callabl
             stray = [v.path for v in scope.written if v not in known]
             if stray:
                 raise StateError(
-                    f"Variables {', '.join(map(repr, stray))} were assigned in a compiled step they are no part of. Make "
+                    f"Variables {', '.join(map(repr, stray))} were assigned in a compiled step they are no part "
+                    "of. Make "
                     "them attributes of the model, of one of its layers or of a metric."
                 )
             return [scope.values[v] for v in variables], result
@@ -121,7 +122,7 @@ def infer(fn: Callable[[list[Array]], Any], specs: list[Spec], variables: Sequen
 
 
 def known_shape(x: Any) -> Shape | None:
-    """The shape of `x`, with None for sizes that stand for unknown ones while shapes are inferred; None for no array."""
+    """The shape of `x`, None where a size stands for an unknown one during inference; None for no array."""
     if not hasattr(x, "shape"):
         return None
     shape = tuple(x.shape)

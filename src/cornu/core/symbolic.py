@@ -71,7 +71,8 @@ class KerasTensor(Operators):
 
     def _no_value(self, what: str) -> NoReturn:
         raise DTypeError(
-            f"{self!r} has no value yet, so {what} is not possible. Use cornu.ops or layers on it; code that needs values "
+            f"{self!r} has no value yet, so {what} is not possible. Use cornu.ops or layers on it; code that "
+            "needs values "
             "belongs into a Layer's `call`, a Lambda layer, or after `model.predict`."
         )
 

@@ -78,7 +78,7 @@ def _check(spec: InputSpec, x: Any, layer: Any, which: str) -> None:
     hint = ""
     if spec.ndim is not None and rank != spec.ndim and not spec.allow_last_axis_squeeze:
         if rank == spec.ndim - 1:
-            hint = " Is the batch axis (or the channel axis) missing? `x[None]` adds one in front, `x[..., None]` at the end."
+            hint = " Is the batch or the channel axis missing? `x[None]` adds one in front, `x[..., None]` behind."
         raise fail(f"{spec.ndim} axes")
     if spec.max_ndim is not None and rank > spec.max_ndim:
         raise fail(f"at most {spec.max_ndim} axes")
@@ -87,7 +87,8 @@ def _check(spec: InputSpec, x: Any, layer: Any, which: str) -> None:
         raise fail(f"at least {spec.min_ndim} axes")
     if spec.dtype is not None and standardize_dtype(x.dtype) != spec.dtype:
         raise DTypeError(
-            f"{layer._label()}: input{which} should have dtype {spec.dtype}, got {standardize_dtype(x.dtype)}; cast it first."
+            f"{layer._label()}: input{which} should have dtype {spec.dtype}, got {standardize_dtype(x.dtype)}; "
+            "cast it first."
         )
     for axis, size in spec.axes.items():
         if size is not None and shape[axis] not in (size, None):

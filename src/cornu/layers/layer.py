@@ -75,6 +75,9 @@ class Layer(Configurable):
     """
 
     supports_masking = False
+    input_spec: Any = None
+    built = False
+    nodes: list[Node]
     _passive: ClassVar[frozenset[str]] = frozenset({"built", "nodes"})
     """Attributes on which no compiled program depends."""
     _version = 0
@@ -103,7 +106,7 @@ class Layer(Configurable):
         if name is not None and "/" in name:
             raise ArgumentError(f"A layer's name should have no '/', got {name!r}.")
         self.name: str = name or auto_name(snake_case(type(self).__name__))
-        self.dtype_policy: DTypePolicy = policies.get(dtype)
+        self.dtype_policy = dtype
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = bool(trainable)
@@ -114,8 +117,6 @@ class Layer(Configurable):
     # Set here, not in `__init__`, so that a subclass may assign attributes before it calls `super().__init__()`.
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         instance = super().__new__(cls, *args, **kwargs)
-        instance.built = False
-        instance.input_spec = None
         instance.nodes = []
         instance._weights = []
         instance._call_losses = []
@@ -163,7 +164,8 @@ class Layer(Configurable):
         sizes = standardize_shape(shape, f"shape of weight {name!r} of {self._label()}")
         if None in sizes:
             raise ShapeError(
-                f"{self._label()}: the weight {name or 'weight'!r} would have the shape {sizes}, but every size must be known. "
+                f"{self._label()}: the weight {name or 'weight'!r} would have the shape {sizes}, but every size "
+                "must be known. "
                 "Give the inputs a known size at that axis."
             )
         dtype = standardize_dtype(dtype or self.variable_dtype)
@@ -302,6 +304,15 @@ class Layer(Configurable):
     # dtypes
 
     @property
+    def dtype_policy(self) -> DTypePolicy:
+        """Which dtype the layer computes in and which its weights are kept in; may be set by name."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        self._dtype_policy = policies.get(value)
+
+    @property
     def dtype(self) -> str:
         """The dtype of the weights."""
         return self.variable_dtype
@@ -315,6 +326,11 @@ class Layer(Configurable):
     def variable_dtype(self) -> str:
         """The dtype of the weights."""
         return self.dtype_policy.variable_dtype
+
+    @property
+    def quantization_mode(self) -> str | None:
+        """How the layer is quantized; None: not at all."""
+        return self.dtype_policy.quantization_mode
 
     @property
     def input_dtype(self) -> str:
@@ -660,7 +676,8 @@ class Layer(Configurable):
     def _check_initialised(self) -> None:
         if "name" not in self.__dict__:
             raise StateError(
-                f"{type(self).__name__}.__init__ did not call `super().__init__()`. Add `super().__init__(**kwargs)` to it."
+                f"{type(self).__name__}.__init__ did not call `super().__init__()`. Add "
+                "`super().__init__(**kwargs)` to it."
             )
 
     def _check_built(self, purpose: str) -> None:

@@ -129,7 +129,8 @@ class Functional(Model):
             leaves = tree.flatten(inputs)
         if len(leaves) != len(self.inputs):
             raise ArgumentError(
-                f"{self._label()} has {len(names)} input{'s' * (len(names) != 1)} ({', '.join(names)}), got {len(leaves)}."
+                f"{self._label()} has {len(names)} input{'s' * (len(names) != 1)} ({', '.join(names)}), got "
+                f"{len(leaves)}."
             )
         return [fitting(self, leaf, symbol) for leaf, symbol in zip(leaves, self.inputs, strict=True)]
 
@@ -229,7 +230,8 @@ def _check_names(operations: list[Any]) -> None:
     for operation in operations:
         if operation.name in seen:
             raise GraphError(
-                f"Two layers are named {operation.name!r}: {seen[operation.name]!r} and {operation!r}. Names must be unique "
+                f"Two layers are named {operation.name!r}: {seen[operation.name]!r} and {operation!r}. Names "
+                "must be unique "
                 "within a model; give one of them another `name`."
             )
         seen[operation.name] = operation

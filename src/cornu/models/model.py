@@ -54,7 +54,8 @@ class Model(Trainer, Layer):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         raise NotImplementedError(
-            f"{self._label()} does not define `call(self, inputs)`. Define it, or make the model from `inputs` and `outputs`."
+            f"{self._label()} does not define `call(self, inputs)`. Define it, or make the model from `inputs` "
+            "and `outputs`."
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +88,7 @@ class Model(Trainer, Layer):
         return names[name]
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights by tracing `call` for inputs of this shape: a tuple with the batch axis, or a nest of them."""
+        """Make the weights by tracing `call` for inputs of this shape, batch axis included, or a nest of them."""
         shapes = tree.map_shape_structure(lambda s: Spec(tuple(s), config.floatx()), input_shape)
         with config.backend_scope(self._backend):
             infer(lambda arrays: self(tree.pack_sequence_as(shapes, arrays), training=False), tree.flatten(shapes))
@@ -95,6 +96,10 @@ class Model(Trainer, Layer):
 
     def _maybe_build(self, arguments: dict[str, Any]) -> None:
         if type(self).build is Model.build:  # calling builds the layers within
+            tensors = [value for value in arguments.values() if any(hasattr(x, "shape") for x in tree.flatten(value))]
+            if self._build_shapes is None and len(tensors) == 1:  # for the file
+                shapes = tree.map_structure(lambda x: (None, *known_shape(x)[1:]), tensors[0])
+                self._build_shapes = {"input_shape": shapes}
             self.built = True
         else:
             super()._maybe_build(arguments)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, StateError
 from cornu.base.spec import standardize_shape
 from cornu.core import configurable, masks
+from cornu.core.state import known_shape
 from cornu.core.symbolic import KerasTensor
 from cornu.layers.core.input_layer import Input, InputLayer
 from cornu.layers.layer import Layer
@@ -128,18 +130,24 @@ class Sequential(Model):
     def _known_symbols(self) -> tuple[KerasTensor, Any]:
         if self._symbols is None:
             raise StateError(
-                f"{self._label()} has no input yet: begin it with an `Input`, or call `build(input_shape)`, or call it on data."
+                f"{self._label()} has no input yet: begin it with an `Input`, or call `build(input_shape)`, or "
+                "call it on data."
             )
         return self._symbols
 
     def build(self, input_shape: Any = None) -> None:
         """Build for inputs of this shape, batch axis included."""
-        if self._symbols is not None or input_shape is None:
+        if input_shape is not None:
+            self._begin(input_shape)
+
+    def _begin(self, input_shape: Any, dtype: str | None = None) -> None:
+        """Put an `Input` before the layers and call them on it, if that was not done yet."""
+        if self._symbols is not None:
             return
         stack = self._stack
         self._stack = []
         try:
-            self.add(Input(batch_shape=standardize_shape(input_shape, "input_shape")))
+            self.add(Input(batch_shape=standardize_shape(input_shape, "input_shape"), dtype=dtype))
             for layer in stack:
                 self.add(layer)
         except Exception:
@@ -147,6 +155,9 @@ class Sequential(Model):
             raise
 
     def _maybe_build(self, arguments: dict[str, Any]) -> None:
+        inputs = next(iter(arguments.values()), None)
+        if self._stack and hasattr(inputs, "shape"):
+            self._begin((None, *known_shape(inputs)[1:]), standardize_dtype(inputs.dtype))
         self.built = bool(self._stack)
 
     def _fully_built(self) -> bool:

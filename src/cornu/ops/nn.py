@@ -271,10 +271,12 @@ def rms_normalization(x: Tensor, scale: Tensor = None, axis: Any = -1, epsilon: 
 def normalize(x: Tensor, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Array:
     """x divided by its norm along the axis, at least ε."""
     epsilon = config.epsilon() if epsilon is None else epsilon
+    dtype = standardize_dtype(x.dtype)
+    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x  # ε² is 0 in 16 bits
     if order == 2:
-        return x * B.rsqrt(B.maximum(B.sum(x * x, axis=axis, keepdims=True), epsilon**2))
-    size = B.sum(B.abs(x) ** order, axis=axis, keepdims=True) ** (1 / order)
-    return x / B.maximum(size, epsilon)
+        return B.cast(wide * B.rsqrt(B.maximum(B.sum(wide * wide, axis=axis, keepdims=True), epsilon**2)), dtype)
+    size = B.sum(B.abs(wide) ** order, axis=axis, keepdims=True) ** (1 / order)
+    return B.cast(wide / B.maximum(size, epsilon), dtype)
 
 
 # convolution and pooling
@@ -336,12 +338,14 @@ def conv(
     rank = x.ndim - 2
     if kernel.ndim != rank + 2:
         raise ShapeError(
-            f"conv: inputs of shape {tuple(inputs.shape)} need a kernel of {rank + 2} axes, got shape {tuple(kernel.shape)}."
+            f"conv: inputs of shape {tuple(inputs.shape)} need a kernel of {rank + 2} axes, got shape "
+            f"{tuple(kernel.shape)}."
         )
     channels, depth, filters = x.shape[-1], kernel.shape[-2], kernel.shape[-1]
     if channels % depth or filters % (channels // depth):
         raise ShapeError(
-            f"conv: {channels} channels in inputs of shape {tuple(inputs.shape)} ({data_format}) do not fit a kernel of shape "
+            f"conv: {channels} channels in inputs of shape {tuple(inputs.shape)} ({data_format}) do not fit a "
+            "kernel of shape "
             f"{tuple(kernel.shape)}: its depth {depth} should divide them, and the groups should divide {filters}."
         )
     strides, dilation = _each(strides, rank, "strides"), _each(dilation_rate, rank, "dilation_rate")
@@ -418,7 +422,8 @@ def _pool(inputs: Array, pool_size: Any, strides: Any, padding: str, data_format
     for size, width, (low, high) in zip(x.shape[1:-1], window, pairs, strict=True):
         if size + low + high < width:
             raise ShapeError(
-                f"{mode} pooling: the window {window} is larger than the images of shape {tuple(inputs.shape)}; make the "
+                f"{mode} pooling: the window {window} is larger than the images of shape {tuple(inputs.shape)}; "
+                "make the "
                 "images larger, the window smaller, or use padding='same'."
             )
     result = B.pool(x, window, strides, pairs, "max" if mode == "max" else "sum")
@@ -481,7 +486,8 @@ def sparse_categorical_crossentropy(
         target = B.squeeze(target, axis)
     if tuple(target.shape) != tuple(s for i, s in enumerate(output.shape) if i != axis):
         raise ShapeError(
-            f"Integer targets of shape {tuple(target.shape)} do not fit outputs of shape {tuple(output.shape)}: they should "
+            f"Integer targets of shape {tuple(target.shape)} do not fit outputs of shape {tuple(output.shape)}: "
+            "they should "
             f"have the shape of the outputs without axis {axis}. For one-hot targets use categorical_crossentropy."
         )
     target = B.expand_dims(B.cast(target, "int32"), axis)

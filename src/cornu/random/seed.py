@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class _Run:
 
     seed: int = secrets.randbits(32)
     drawn: int = 0
-    generators: dict[str, SeedGenerator] = {}
+    generators: ClassVar[dict[str, SeedGenerator]] = {}
 
 
 def set_run_seed(seed: int) -> None:

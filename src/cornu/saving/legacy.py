@@ -56,7 +56,7 @@ def read_weights(file: Any, model: Any, by_name: bool = False, skip_mismatch: bo
     from cornu.saving import layout
 
     layout._groups(file)  # refuses links to elsewhere
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     try:
         stored = [(name, values) for name, values in stored_layers(group) if values]
     except KeyError as error:

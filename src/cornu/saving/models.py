@@ -36,6 +36,12 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     if save_format in ("h5", "hdf5") and path.suffix not in (".h5", ".hdf5"):
         path = path.with_name(path.name + ".h5")
     if path.suffix in (".h5", ".hdf5"):
+        if not hasattr(model, "inputs"):
+            raise ArgumentError(
+                f"{model._label()} is neither Sequential nor made from inputs and outputs: the old HDF5 format cannot hold "
+                "it. "
+                "Save it as '.keras', or its weights with `save_weights`."
+            )
         with atomic_write(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
             _write_hdf5(file, model, include_optimizer)
         return
@@ -105,8 +111,9 @@ def opened_weights(path: Path) -> Iterator[Any]:
 
 
 def _json(path: Path, member: str) -> dict[str, Any]:
+    text = _member(path, member)
     try:
-        found = json.loads(_member(path, member))
+        found = json.loads(text)
     except ValueError as error:
         raise CorruptFileError(f"{path}: {member} is not JSON: {error}.") from error
     if not isinstance(found, dict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from cornu.base.errors import ArgumentError, CorruptFileError, ShapeError, StateError, did_you_mean
+from cornu.core.names import snake_case
 from cornu.saving import layout, legacy
 from cornu.saving.atomic import atomic_write
 
@@ -24,7 +27,7 @@ def save_weights(
     path = Path(filepath)
     _check_built(model)
     if path.name.endswith(".safetensors"):
-        arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in keyed(model).items()}
+        arrays = {name: np.asarray(v.numpy(), order="C") for name, v in keyed(model).items()}
         with atomic_write(path, overwrite) as temporary:
             save_file(arrays, temporary, {"format": "cornu"})
     elif path.name.endswith(".h5"):
@@ -71,14 +74,22 @@ def open_hdf5(path: Any) -> Any:
 
 
 def keyed(model: Any) -> dict[str, Any]:
-    """The variables by the keys people would guess: `encoder/dense_1/kernel`."""
+    """The variables by the keys people would guess: `encoder/dense_1/kernel`.
+
+    Automatic names are counted anew within each layer, so that they do not depend on what was made before.
+    """
     found: dict[str, Any] = {}
 
     def walk(layer: Any, path: str) -> None:
         for variable in layer._own_weights:
             found.setdefault(f"{path}{variable.name}", variable)
+        counts: Counter[str] = Counter()
         for child in layer._layers:
-            walk(child, f"{path}{child.name}/")
+            name, kind = child.name, snake_case(type(child).__name__)
+            if re.fullmatch(rf"{kind}(_\d+)?", name):
+                name = f"{kind}_{counts[kind]}" if counts[kind] else kind
+                counts[kind] += 1
+            walk(child, f"{path}{name}/")
 
     walk(model, "")
     return found
@@ -103,7 +114,8 @@ def _load_safetensors(model: Any, path: Path, skip_mismatch: bool) -> None:
             ]
             if problems and not skip_mismatch:
                 raise ShapeError(
-                    f"{path.name} does not fit model {model.name!r}; nothing was loaded. {'; '.join(sorted(problems)[:10])}."
+                    f"{path.name} does not fit model {model.name!r}; nothing was loaded. "
+                    f"{'; '.join(sorted(problems)[:10])}."
                 )
             values = {name: file.get_tensor(name) for name in fits}
     except safetensors.SafetensorError as error:
@@ -115,5 +127,6 @@ def _load_safetensors(model: Any, path: Path, skip_mismatch: bool) -> None:
 def _check_built(model: Any) -> None:
     if not model._fully_built():
         raise StateError(
-            f"{model._label()} is not built yet, so it has no weights to save or load: call it on data or `build(input_shape)`."
+            f"{model._label()} is not built yet, so it has no weights to save or load: call it on data or "
+            "`build(input_shape)`."
         )

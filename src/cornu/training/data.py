@@ -24,7 +24,8 @@ def unpack_batch(data: Any) -> Batch:
         return data, None, None
     if not 1 <= len(data) <= 3:
         raise DataError(
-            f"A batch should be x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}. Several inputs go into a "
+            f"A batch should be x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}. Several inputs "
+            "go into a "
             "list or dict: ([x1, x2], y)."
         )
     return (*data, None, None)[:3]
@@ -288,7 +289,9 @@ def split_rows(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:
         )
 
     shuffle = "batch" if data.batches_of_rows else data.shuffle
-    first, last = part(slice(0, cut)), part(slice(cut, None))
-    return ArrayData(*first, batch_size=data.batch_size, shuffle=shuffle), ArrayData(
-        *last, batch_size=data.batch_size, shuffle=False
+    x, y, weight = part(slice(0, cut))
+    held_x, held_y, held_weight = part(slice(cut, None))
+    return (
+        ArrayData(x, y, weight, data.batch_size, shuffle),
+        ArrayData(held_x, held_y, held_weight, data.batch_size, False),
     )

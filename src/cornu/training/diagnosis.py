@@ -41,7 +41,8 @@ def explain(model: Any, data: ArrayData | BatchData, epoch: int, step: int, seed
     if layer:
         return layer
     return (
-        "The data is finite; most often the learning rate is too high: lower it, or set `clipnorm` on the optimizer. For a "
+        "The data is finite; most often the learning rate is too high: lower it, or set `clipnorm` on the "
+        "optimizer. For a "
         "loss on logits check `from_logits`."
     )
 
@@ -66,7 +67,8 @@ def _bad_label(model: Any, data: ArrayData) -> str | None:
         if bad.any():
             row = int(np.argmax(bad.reshape(len(labels), -1).any(axis=1)))
             return (
-                f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}, but the output has {classes} "
+                f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}, but the "
+                f"output has {classes} "
                 f"classes, so labels should lie within 0 … {classes - 1}."
             )
     return None
@@ -78,7 +80,8 @@ def _first_bad_layer(model: Any, data: ArrayData | BatchData) -> str | None:
         for weight in layer._own_weights:
             if not np.isfinite(weight.numpy().astype("float32")).all():
                 return (
-                    f"Weights are not finite any more, first {weight.path!r} of layer {layer.name!r}: its gradient overflowed. "
+                    f"Weights are not finite any more, first {weight.path!r} of layer {layer.name!r}: its "
+                    "gradient overflowed. "
                     "Lower the learning rate, or set `clipnorm` on the optimizer."
                 )
     return None

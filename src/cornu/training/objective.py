@@ -85,13 +85,15 @@ def check_target(y: Any, y_pred: Any, loss: Any, name: str) -> None:
     if "sparse_categorical" in kind:
         if len(a) == len(b) and a[-1] not in (1, None) and a[-1] == b[-1] and b[-1] != 1:
             raise ShapeError(
-                f"Output {name!r}: the loss {kind!r} wants class indices, got targets of shape {a}, which look one-hot. "
+                f"Output {name!r}: the loss {kind!r} wants class indices, got targets of shape {a}, which look "
+                "one-hot. "
                 "Use loss='categorical_crossentropy', or targets.argmax(-1)."
             )
         return
     if "categorical_crossentropy" in kind and b and b[-1] not in (1, None) and (len(a) < len(b) or a[-1] == 1):
         raise ShapeError(
-            f"Output {name!r}: the loss {kind!r} wants one-hot targets of shape {b}, got shape {a}. For class indices use "
+            f"Output {name!r}: the loss {kind!r} wants one-hot targets of shape {b}, got shape {a}. For class "
+            "indices use "
             "loss='sparse_categorical_crossentropy', or utils.to_categorical."
         )
     if type(loss).__module__.startswith("cornu.") and len(a) == len(b):
@@ -119,7 +121,8 @@ class CompiledLoss:
         for name, one, target in zip(names, self.losses, targets, strict=True):
             if one is not None and target is None:
                 raise ArgumentError(
-                    f"Output {name!r} has the loss {getattr(one, 'name', one)!r} but no target: y should hold one for each "
+                    f"Output {name!r} has the loss {getattr(one, 'name', one)!r} but no target: y should hold "
+                    "one for each "
                     "output with a loss. Set its loss to None if it should not be trained."
                 )
             if one is None and target is not None and loss_weights is not None and len(names) > 1:

@@ -147,7 +147,8 @@ class Trainer:
         if total is None:
             if self.loss is not None and y is None:
                 raise DataError(
-                    f"The model was compiled with the loss {self.loss!r}, but the data has no targets: pass `y`, or let the "
+                    f"The model was compiled with the loss {self.loss!r}, but the data has no targets: pass "
+                    "`y`, or let the "
                     "data yield (x, y)."
                 )
             raise ArgumentError(
@@ -299,7 +300,7 @@ class Trainer:
         """Build what is not built, for a batch (x, y, sample_weight) of this form."""
         if config.backend() == "numpy" and kind == "train":
             B.value_and_grad(lambda values: (values[0], None), [])  # raises the error that says so
-        x, y, sample_weight = batch
+        x, y, _ = batch
         if kind == "train" and not self._is_default("train_step"):
             self._make_objectives(x, y)
             if in_jax_form(self.train_step):
@@ -453,7 +454,8 @@ class Trainer:
                     )
                 if steps is not None and count < steps and not self.stop_training:
                     warnings.warn(
-                        f"The data ended after {count} of {steps} steps in epoch {epoch + 1}; training stops there. It should "
+                        f"The data ended after {count} of {steps} steps in epoch {epoch + 1}; training stops "
+                        "there. It should "
                         "yield at least steps_per_epoch × epochs batches.",
                         stacklevel=4,
                     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def model_to_dot(
             if source._node is not None
         }
     else:
-        edges = set(zip(operations, operations[1:], strict=False)) if hasattr(model, "_stack") else set()
+        edges = set(itertools.pairwise(operations)) if hasattr(model, "_stack") else set()
     for source, target in sorted(edges, key=lambda edge: (edge[0].name, edge[1].name)):
         dot.add_edge(pydot.Edge(end(source, True), end(target, False)))
     return dot
@@ -147,7 +148,8 @@ def plot_model(
         return
     if shutil.which("dot") is None:
         raise MissingDependencyError(
-            "Drawing a model needs the program Graphviz, which is not on the PATH: install it with the system's package "
+            "Drawing a model needs the program Graphviz, which is not on the PATH: install it with the system's "
+            "package "
             "manager (for example `apt-get install graphviz`), or draw to a `.dot` file."
         )
     dot.write(str(path), format=format)

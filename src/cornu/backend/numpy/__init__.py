@@ -19,6 +19,10 @@ from cornu.base.spec import Spec
 _LOW_PRECISION = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
 
 
+def _ordered(x: Array) -> Array:
+    return x.astype("float32") if x.dtype == _dtype("bfloat16") else x  # its own order knows no place for NaN
+
+
 def _dtype(name: str) -> Any:
     return getattr(ml_dtypes, name) if name in _LOW_PRECISION else np.dtype(name)
 
@@ -51,6 +55,17 @@ class NumpyBackend(NamespaceBackend):
 
     def stop_gradient(self, x: Array) -> Array:
         return x
+
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        if operands[0].dtype != _dtype("bfloat16"):
+            return np.einsum(subscripts, *operands)
+        return np.einsum(subscripts, *(x.astype("float32") for x in operands)).astype(operands[0].dtype)
+
+    def sort(self, x: Array, axis: int = -1) -> Array:
+        return np.sort(_ordered(x), axis).astype(x.dtype)
+
+    def argsort(self, x: Array, axis: int = -1) -> Array:
+        return np.argsort(_ordered(x), axis, stable=True).astype("int32")
 
     def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
         return np.full(tuple(shape), value, _dtype(dtype))

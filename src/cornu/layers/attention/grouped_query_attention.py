@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from cornu.base.errors import ArgumentError
 from cornu.layers.attention.base import ProjectedAttention
@@ -19,7 +19,9 @@ class GroupedQueryAttention(ProjectedAttention):
 
     masks_queries = True
     _public_name = "GroupQueryAttention"
-    _saved_as = {f"{name}_dense": f"_{name}_dense" for name in ("query", "key", "value", "gate", "output")}
+    _saved_as: ClassVar[dict[str, str]] = {
+        f"{name}_dense": f"_{name}_dense" for name in ("query", "key", "value", "gate", "output")
+    }
 
     def __init__(
         self,

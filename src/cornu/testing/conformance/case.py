@@ -10,7 +10,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-FLOATS = ("float32", "float16", "bfloat16")
+FLOATS = ("float32", "bfloat16")
+HALVES = (*FLOATS, "float16")  # where overflow matters; compiling float16 is slow on a CPU
 NUMBERS = (*FLOATS, "int32")
 ALL = (*NUMBERS, "bool")
 TOLERANCE = {"float32": 2e-5, "float16": 1e-2, "bfloat16": 6e-2}
@@ -51,7 +52,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """`op(*args, **kwargs)` should be `oracle(*args, **kwargs)`, which is given float64 for every float.
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from cornu.testing.conformance import oracles
-from cornu.testing.conformance.case import ALL, FLOATS, NUMBERS, Case, bools, ints, v, x
+from cornu.testing.conformance.case import ALL, FLOATS, HALVES, NUMBERS, Case, bools, ints, v, x
 
 C = Case
 ONE = ("float32",)
@@ -21,9 +21,13 @@ def _expit(x: Any) -> Any:
 
 
 def _unary(names: str, oracle: Callable[..., Any], low: float = -2, high: float = 2, **options: Any) -> list[Case]:
-    """The ops called `names` on numbers within the domain, and on what one shape or another may break."""
+    """The ops called `names` on numbers within the domain."""
     options = {"dtypes": ALL, **options}
-    return [C(name, (x(2, 3, low=low, high=high),), oracle, **options) for name in names.split()]
+
+    def of_numbers(x: np.ndarray) -> Any:
+        return oracle(x.astype("float64") if x.dtype == bool else x)  # NumPy's own sine of a bool has 16 bits
+
+    return [C(name, (x(2, 3, low=low, high=high),), of_numbers, **options) for name in names.split()]
 
 
 UNARY = [
@@ -138,14 +142,14 @@ EDGES = [
     C("log1p", (v(1e-20, 1e-7, -1e-7),), np.log1p, dtypes=ONE, tolerance=1e-10),
     C("log_sigmoid", (v(-1e4, -100, 0, 100, 1e4),), lambda x: -np.logaddexp(0, -x)),
     C("logaddexp", (v(-inf, inf, -inf, 1e4, 3), v(-inf, inf, 1, 1e4, nan)), np.logaddexp, gradient=False),
-    C("logsumexp", (v([1e4, 1e4, -1e4]),), special.logsumexp),
+    C("logsumexp", (v([1e4, 1e4, -1e4]),), special.logsumexp, dtypes=HALVES),
     C("logsumexp", (v([-inf, -inf]),), special.logsumexp, gradient=False),
     C("logsumexp", (v([inf, 1.0]),), special.logsumexp, gradient=False),
     C("logsumexp", (v([nan, 1.0]),), special.logsumexp, gradient=False),
     C("log_softmax", (v([[1e4, 0, -1e4]]),), lambda x: special.log_softmax(x, -1)),
     C("max", (v(1, nan, 2),), np.max, gradient=False),
     C("maximum", (v(nan, 1, -0.0), v(1, nan, 0.0)), np.maximum, gradient=False),
-    C("mish", (v(-1e4, 0, 1e4),), lambda x: x * np.tanh(np.logaddexp(0, x))),
+    C("mish", (v(-1e4, 0, 1e4),), lambda x: x * np.tanh(np.logaddexp(0, x)), dtypes=HALVES),
     C("mod", (v(5, -5, 5, -5, 5.5), v(3, 3, -3, -3, inf)), np.mod, gradient=False),
     C("multiply", (np.array([2**31 - 1], "int32"), np.array([2], "int32")), np.multiply, label="overflow wraps"),
     C("negative", (v(0.0, -0.0, inf),), np.negative, gradient=False),
@@ -159,7 +163,7 @@ EDGES = [
     C("sigmoid", (v(-1e4, -80, 0, 80, 1e4),), _expit),
     C("sign", (v(nan, -0.0, inf, -inf),), np.sign, gradient=False),
     C("silu", (v(-1e4, -30, 0, 1e4),), lambda x: x * _expit(x)),
-    C("softmax", (v([[1e4, 0, -1e4]]),), lambda x: special.softmax(x, -1)),
+    C("softmax", (v([[1e4, 0, -1e4]]),), lambda x: special.softmax(x, -1), dtypes=HALVES),
     C("softmax", (v([[-inf, 0, 1]]),), lambda x: special.softmax(x, -1), gradient=False),
     C("softplus", (v(-1e4, -100, 0, 100, 1e4),), lambda x: np.logaddexp(0, x)),
     C("std", (v(1e4, 1e4 + 1, 1e4 + 2),), np.std, dtypes=ONE, gradient=False),
@@ -167,7 +171,7 @@ EDGES = [
     C("tanh", (v(-1e4, 0, 1e4, 1e-20),), np.tanh),
     C("var", (v(1e4, 1e4 + 1, 1e4 + 2),), np.var, dtypes=ONE),
     C("var", (v([7e4, 7e4]),), np.var, dtypes=("float32", "bfloat16")),
-    C("mean", (v([6e4, 6e4]),), np.mean),
+    C("mean", (v([6e4, 6e4]),), np.mean, dtypes=HALVES),
     C("where", (np.array([True, False]), v(1, 2), v(nan, 3)), np.where, gradient=False),
 ]
 
@@ -185,10 +189,6 @@ def _binary(names: str, dtypes: tuple[str, ...] = ALL, low: float = -2, high: fl
             C(name, (one, 2), oracle, dtypes=FLOATS, **rest),
         ]
     return found
-
-
-def _finite_or_floor(x1: Any, x2: Any) -> Any:
-    return np.floor_divide(x1, x2)
 
 
 BINARY = [
@@ -278,10 +278,7 @@ REDUCTIONS = [
         C("norm", (x(2, 3),), np.linalg.norm, {"ord": o, "axis": 1, "keepdims": True}, label=f"{o}")
         for o in (1, 2, 3, inf)
     ),
-    *(
-        C("norm", (x(3, 4),), np.linalg.norm, {"ord": o, "axis": (0, 1)}, batch=False, dtypes=ONE, label=f"matrix {o}")
-        for o in ("fro",)
-    ),
+    C("norm", (x(3, 4),), np.linalg.norm, {"ord": "fro", "axis": (0, 1)}, batch=False, dtypes=ONE),
     C("moments", (x(2, 3, 4), [0, 2]), _moments),
     C("moments", (x(2, 3, 4), (1,)), _moments, {"keepdims": True}),
     C("softmax", (x(2, 3),), lambda x: special.softmax(x, -1), dtypes=NUMBERS),
@@ -498,7 +495,6 @@ def _positive(*shape: int) -> Any:
     return x(*shape, low=0.1, high=0.9)
 
 
-LOW = {"low": 0.1, "high": 0.9}
 NETWORKS = [
     C("one_hot", (ints(2, 3), 4), _one_hot),
     C("one_hot", (ints(2, 3), 4), _one_hot, {"axis": 1, "dtype": "int32"}),
@@ -507,14 +503,14 @@ NETWORKS = [
     C("multi_hot", (ints(3), 4), _multi_hot, batch=False),
     C("batch_normalization", (x(2, 3, 4), x(4), x(4, low=0.5), -1), _batch_norm),
     C("batch_normalization", (x(2, 3, 4), x(3), x(3, low=0.5), 1, x(3), x(3)), _batch_norm, tolerance=2),
-    C("layer_normalization", (x(2, 3, 4),), _layer_norm),
+    C("layer_normalization", (x(2, 3, 4),), _layer_norm, dtypes=HALVES),
     C("layer_normalization", (x(2, 3, 4), x(4), x(4)), _layer_norm, tolerance=2),
     C("layer_normalization", (x(2, 3, 4),), _layer_norm, {"axis": (1, 2)}),
     C("rms_normalization", (x(2, 3, 4),), _rms_norm),
     C("rms_normalization", (x(2, 3, 4), x(4)), _rms_norm),
     C("normalize", (x(2, 3),), _normalize),
     C("normalize", (x(2, 3),), _normalize, {"axis": 0, "order": 1}),
-    C("normalize", (v([[0.0, 0.0]]),), _normalize, gradient=False),
+    C("normalize", (v([[0.0, 0.0]]),), _normalize, gradient=False, dtypes=HALVES),
     *(
         C("categorical_crossentropy", (_positive(2, 3), _positive(2, 3)), _crossentropy, {"from_logits": logits})
         for logits in (False, True)
@@ -555,7 +551,7 @@ NETWORKS = [
 ]
 CONVOLUTIONS = [
     *(
-        C("conv", (x(2, *size, 4), x(*window, depth, 6)), oracles.conv, options, dtypes=ONE if options else FLOATS)
+        C("conv", (x(4, *size, 4), x(*window, depth, 6)), oracles.conv, options, dtypes=ONE if options else FLOATS)
         for size, window, depth, options in (
             ((7,), (3,), 4, {}),
             ((7,), (3,), 4, {"padding": "causal", "dilation_rate": 2}),
@@ -570,7 +566,7 @@ CONVOLUTIONS = [
     C("conv", (x(2, 4, 6, 5), x(3, 2, 4, 3)), oracles.conv, {"data_format": "channels_first"}, dtypes=ONE),
     C("conv", (ints(2, 5, 5, 2), ints(3, 3, 2, 2)), oracles.conv),
     *(
-        C("depthwise_conv", (x(2, *size, 3), x(*window, 3, 2)), oracles.depthwise_conv, options, dtypes=dtypes)
+        C("depthwise_conv", (x(4, *size, 3), x(*window, 3, 2)), oracles.depthwise_conv, options, dtypes=dtypes)
         for size, window, options, dtypes in (
             ((6,), (3,), {}, FLOATS),
             ((5, 5), (3, 3), {"padding": "same", "strides": 2}, ONE),
@@ -578,7 +574,7 @@ CONVOLUTIONS = [
         )
     ),
     *(
-        C("conv_transpose", (x(2, *size, 3), x(*window, 4, 3)), oracles.conv_transpose, options, dtypes=dtypes)
+        C("conv_transpose", (x(4, *size, 3), x(*window, 4, 3)), oracles.conv_transpose, options, dtypes=dtypes)
         for size, window, options, dtypes in (
             ((4,), (3,), {"strides": 2}, FLOATS),
             ((4,), (2,), {"strides": 3, "padding": "same"}, ONE),
@@ -608,21 +604,29 @@ def _sum_of_powers(ops: Any, x: Any) -> Any:
 
 
 CONTROL = [
-    C("cond", (x(2, 3),), np.abs, call=lambda ops, x: ops.cond(ops.sum(x) > 0, lambda: ops.abs(x), lambda: ops.abs(x))),
+    C(
+        "cond",
+        (x(2, 3),),
+        np.abs,
+        call=lambda ops, x: ops.cond(ops.sum(x) > 0, lambda: ops.abs(x), lambda: ops.abs(x)),
+        symbolic=False,
+    ),
     C(
         "cond",
         (v(1, 2), v(3, 4)),
         np.subtract,
         call=lambda ops, a, b: ops.cond(ops.sum(a) > 9, ops.add, ops.subtract, a, b),
         label="operands",
+        symbolic=False,
     ),
-    C("while_loop", (x(2, 3),), lambda x: 3 * x**2, call=_sum_of_powers, gradient=False),
+    C("while_loop", (x(2, 3),), lambda x: 3 * x**2, call=_sum_of_powers, gradient=False, symbolic=False),
     C(
         "while_loop",
         (x(2),),
         lambda x: x + 2,
         call=lambda ops, x: ops.while_loop(lambda v: True, lambda v: v + 1, x, maximum_iterations=2),
         gradient=False,
+        symbolic=False,
         label="at most 2",
     ),
     C(
@@ -631,6 +635,7 @@ CONTROL = [
         lambda x: x + 9,
         call=lambda ops, x: ops.fori_loop(2, 5, lambda i, v: v + ops.cast(i, v.dtype), x),
         gradient=False,
+        symbolic=False,
     ),
     *(
         C(
@@ -641,7 +646,7 @@ CONTROL = [
             call=lambda ops, x, reverse: ops.scan(
                 lambda c, v: (c + v, c + v), ops.zeros_like(x[0]), x, reverse=reverse
             ),
-            batch=False,
+            symbolic=False,
         )
         for reverse in (False, True)
     ),
