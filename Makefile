@@ -11,6 +11,8 @@ demo: $(STAMP)
 	$(BIN)/python examples/digits.py
 
 test: $(STAMP)
+	$(BIN)/python -m cornu.testing.conformance --backend numpy -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m cornu.testing.conformance --backend jax -q -n $(PYTEST_WORKERS)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 check: lint types contracts budget test

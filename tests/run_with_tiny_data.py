@@ -1,4 +1,4 @@
-"""`cornu run` with the checksums of whatever data sets lie in CORNU_HOME: `python run_with_tiny_data.py script.py [args]`."""
+"""`cornu run` that accepts the data sets in CORNU_HOME as they are: `run_with_tiny_data.py script.py [args]`."""
 
 from __future__ import annotations
 

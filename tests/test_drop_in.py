@@ -134,7 +134,7 @@ assert layers is cornu.layers and tf_layers is cornu.layers and utils is cornu.u
 assert Layer is cornu.Layer and BatchNormalization is cornu.layers.BatchNormalization
 assert np_utils.to_categorical is cornu.utils.to_categorical and K is cornu.backend
 import cornu.layers.core.dense
-assert cornu.layers.core.dense.Dense is keras.layers.Dense or sys.modules["cornu.layers.core.dense"].Dense is layers.Dense
+assert sys.modules["cornu.layers.core.dense"].Dense is layers.Dense
 assert not {"jax", "torch"} & set(sys.modules)
 for wrong in ("tf.constant", "tf.data"):
     try:

@@ -40,7 +40,11 @@ def test_every_promise_is_kept(backend: Backend) -> None:
         (lambda xs: B.reshape(xs[0], (-1,)), [Spec((None, 3), "float32")], Spec((None,), "float32")),
         (lambda xs: B.concatenate([xs[0], xs[0]], 0), [Spec((None, 3), "int32")], Spec((None, 3), "int32")),
         (lambda xs: xs[0][:, :2], [Spec((None, None), "bool")], Spec((None, 2), "bool")),
-        (lambda xs: B.matmul(xs[0], xs[1]), [Spec((None, 3), "float32"), Spec((3, 5), "float32")], Spec((None, 5), "float32")),
+        (
+            lambda xs: B.matmul(xs[0], xs[1]),
+            [Spec((None, 3), "float32"), Spec((3, 5), "float32")],
+            Spec((None, 5), "float32"),
+        ),
         (lambda xs: B.sum(xs[0], axis=0), [Spec((None, 48), "float32")], Spec((48,), "float32")),
         (lambda xs: B.sum(xs[0], axis=1), [Spec((7, None), "float32")], Spec((7,), "float32")),
     ],

@@ -16,8 +16,8 @@ from cornu.random import SeedGenerator
 
 RANDOM = {
     name: getattr(initializers, name)
-    for name in """RandomNormal RandomUniform TruncatedNormal VarianceScaling GlorotUniform GlorotNormal HeUniform HeNormal
-    LecunUniform LecunNormal Orthogonal""".split()
+    for name in """RandomNormal RandomUniform TruncatedNormal VarianceScaling GlorotUniform GlorotNormal HeUniform
+    HeNormal LecunUniform LecunNormal Orthogonal""".split()
 }
 SHAPES = [(40, 60), (3, 3, 20, 30), (5, 40, 60)]
 
@@ -35,7 +35,6 @@ def test_statistics_are_those_of_keras(name: str, shape: tuple[int, ...]) -> Non
     error = 6 * theirs.std() / np.sqrt(theirs.size)
     assert abs(ours.mean() - theirs.mean()) < 2 * error
     assert abs(ours.std() - theirs.std()) < 2 * error
-    assert abs(np.abs(ours).max() - np.abs(theirs).max()) < 0.1 * np.abs(theirs).max() or "Normal" in name or ours.ndim
 
 
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg"])

@@ -19,10 +19,17 @@ from cornu.testing.conformance.cases import CASES
 DTYPES = ("bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32")
 # Ours alone, or what differs on purpose: `mish`, `grad` and `value_and_grad` are no part of Keras' ops.
 NOT_PUBLIC = {"grad", "mish", "value_and_grad"}
-SHAPED = [c for c in CASES if c.symbolic and c.call is None and c.free() and c.op not in NOT_PUBLIC]
+SHAPED = [
+    c
+    for c in CASES
+    if c.symbolic and c.call is None and c.free() and c.op not in NOT_PUBLIC and "initial" not in c.kwargs
+]
 DIFFERENT = {
-    "is_tensor": "says so of the symbolic tensor",
-    "one_hot": "int32 classes need no float",
+    "einsum": "Keras adds int8 up in int32",
+    "layer_normalization": "Keras leaves integers unscaled where there is no gamma to promote them",
+    "matmul": "Keras adds int8 up in int32",
+    "rms_normalization": "Keras gives integers back",
+    "sparse_categorical_crossentropy": "Keras computes in 32 bits what we leave in 16",
 }
 
 
@@ -30,10 +37,17 @@ def dtypes(results: Any) -> list[str]:
     return [standardize_dtype(leaf.dtype) for leaf in jax.tree.leaves(results) if hasattr(leaf, "dtype")]
 
 
-@pytest.mark.parametrize("case", {(c.op, len(c.kwargs)): c for c in SHAPED}.values(), ids=lambda c: c.id)
+def compared() -> list[Any]:
+    """One case for each op and number of keywords; those that differ on purpose may not agree."""
+    found = {(c.op, len(c.kwargs)): c for c in SHAPED if c.op not in DIFFERENT} | {
+        c.op: c for c in SHAPED if c.op in DIFFERENT
+    }
+    marks = {op: pytest.mark.xfail(reason=reason, strict=True) for op, reason in DIFFERENT.items()}
+    return [pytest.param(c, id=c.id, marks=marks.get(c.op, ())) for c in found.values()]
+
+
+@pytest.mark.parametrize("case", compared())
 def test_result_dtype_is_that_of_keras(case: Case) -> None:
-    if case.op in DIFFERENT:
-        pytest.xfail(DIFFERENT[case.op])
     for dtype in DTYPES:
         try:
             arrays = [a.astype(numpy_dtype(dtype)) if a.dtype == "float32" else a for a in case.arrays("float32")]
@@ -53,13 +67,27 @@ def test_signature_is_that_of_keras(name: str) -> None:
     assert ours[: len(theirs)] == theirs or name == "cond"  # Keras' class of `cond` takes what it likes
 
 
-def test_numpy_gives_the_dtypes_of_jax() -> None:
+@pytest.mark.parametrize(
+    "dtypes_under_test",
+    [
+        ("float32", "float16", "int32", "bool"),
+        pytest.param(
+            ("bfloat16",),
+            marks=pytest.mark.xfail(reason="NumPy makes float32 of bfloat16 and a Python float", strict=True),
+        ),
+    ],
+    ids=["own", "bfloat16"],
+)
+def test_numpy_gives_the_dtypes_of_jax(dtypes_under_test: tuple[str, ...]) -> None:
     found = {}
     for backend in ("jax", "numpy"):
         with config.backend_scope(backend):
             found[backend] = {
-                case.id: dtypes(case.run(ops, *(KerasTensor(a.shape, standardize_dtype(a.dtype)) for a in case.arrays(d))))
+                (case.id, d): dtypes(
+                    case.run(ops, *(KerasTensor(a.shape, standardize_dtype(a.dtype)) for a in case.arrays(d)))
+                )
                 for case in SHAPED
                 for d in case.dtypes
+                if d in dtypes_under_test
             }
     assert found["jax"] == found["numpy"]

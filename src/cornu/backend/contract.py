@@ -308,7 +308,8 @@ class Backend(ABC):
         low, high = self.probe_sizes
         first = self.abstract_eval(fn, [_filled(spec, low) for spec in specs])
         only_batch = all(None not in spec.shape[1:] for spec in specs)
-        if only_batch and all(size < low // 16 or size == low for size in _sizes(first)):
+        # Small probes may equal a real size, such as a layer's units: then only the second tells them apart.
+        if low > 1000 and only_batch and all(size < low // 16 or size == low for size in _sizes(first)):
             return _map_specs(lambda a: Spec(tuple(None if s == low else s for s in a.shape), a.dtype), first)
         second = self.abstract_eval(fn, [_filled(spec, high) for spec in specs])
         return _map_specs(lambda a, b: Spec(merge_sizes(a.shape, b.shape), a.dtype), first, second)

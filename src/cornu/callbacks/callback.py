@@ -161,9 +161,11 @@ def _overrides(callback: Callback, hooks: Iterable[str]) -> bool:
 
 
 def _passing(name: str) -> Any:
-    def hook(self: CallbackList, *args: Any, **kwargs: Any) -> None:
+    def hook(self: CallbackList, *args: Any, logs: Any = None) -> None:
+        if len(args) < (2 if "_epoch_" in name or "batch_" in name else 1):  # users' functions want their `logs`
+            args = (*args, {} if logs is None else logs)
         for callback in self.callbacks:
-            getattr(callback, name)(*args, **kwargs)
+            getattr(callback, name)(*args)
 
     hook.__name__ = name
     hook.__doc__ = getattr(Callback, name).__doc__

@@ -58,7 +58,7 @@ class Initializer(Configurable):
 
     def __call__(self, shape: Sequence[int], dtype: Any = None, **kwargs: Any) -> Any:
         """A tensor of first values."""
-        return B.convert(self.bound()(shape, dtype))
+        return B.convert(self.bound()(shape, dtype), standardize_dtype(dtype))
 
     def bound(self) -> Callable[..., Any]:
         """The initializer as a function whose random numbers are already decided."""
@@ -308,12 +308,12 @@ class STFT(Initializer):
         from scipy import signal
 
         frame, _, frequencies = shape
-        window = np.ones(frame)
+        window, scaling = np.ones(frame), self.scaling if self.window is not None else None
         if isinstance(self.window, str):
             window = signal.get_window(self.window, frame, fftbins=self.periodic)
         elif self.window is not None:
             window = np.asarray(self.window)
-        scale = {"density": np.sqrt(np.sum(window**2)), "spectrum": np.abs(np.sum(window)), None: 1.0}[self.scaling]
+        scale = {"density": np.sqrt(np.sum(window**2)), "spectrum": np.abs(np.sum(window)), None: 1.0}[scaling]
         points = 2 * (frequencies - 1)
         angles = 2 * np.pi / points * np.arange(frame)[:, None] * np.arange(frequencies)
         wave = np.cos(angles) if self.side == "real" else -np.sin(angles)

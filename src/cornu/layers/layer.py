@@ -81,6 +81,7 @@ class Layer(Configurable):
     _passive: ClassVar[frozenset[str]] = frozenset({"built", "nodes"})
     """Attributes on which no compiled program depends."""
     _version = 0
+    _build_shapes: dict[str, Any] | None
 
     def __init__(
         self,

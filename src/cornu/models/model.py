@@ -98,7 +98,7 @@ class Model(Trainer, Layer):
         if type(self).build is Model.build:  # calling builds the layers within
             tensors = [value for value in arguments.values() if any(hasattr(x, "shape") for x in tree.flatten(value))]
             if self._build_shapes is None and len(tensors) == 1:  # for the file
-                shapes = tree.map_structure(lambda x: (None, *known_shape(x)[1:]), tensors[0])
+                shapes = tree.map_structure(lambda x: (None, *known_shape(x)[1:]), tensors[0])  # type: ignore[index]
                 self._build_shapes = {"input_shape": shapes}
             self.built = True
         else:
@@ -134,6 +134,11 @@ class Model(Trainer, Layer):
         with configurable.custom_object_scope(custom_objects or {}):
             return super().from_config(config)
 
+    def set_weights(self, weights: Any) -> None:
+        """Set all weights; nothing is set unless every shape fits."""
+        with config.backend_scope(self._backend):
+            super().set_weights(weights)
+
     # files
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
@@ -146,7 +151,8 @@ class Model(Trainer, Layer):
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Load weights that `save_weights` or `save` wrote."""
-        saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+        with config.backend_scope(self._backend):
+            saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture as JSON; `model_from_json` reads it."""
@@ -173,8 +179,9 @@ class Model(Trainer, Layer):
                 raise ArgumentError(
                     f"{self._label()} has no variable {missing[0]!r}.{did_you_mean(missing[0], by_path)}"
                 )
-            for path, value in values.items():
-                by_path[path].assign(value)
+            with config.backend_scope(self._backend):
+                for path, value in values.items():
+                    by_path[path].assign(value)
 
     def _state_groups(self) -> dict[str, list[Any]]:
         return {

@@ -155,9 +155,9 @@ class Sequential(Model):
             raise
 
     def _maybe_build(self, arguments: dict[str, Any]) -> None:
-        inputs = next(iter(arguments.values()), None)
+        inputs: Any = next(iter(arguments.values()), None)
         if self._stack and hasattr(inputs, "shape"):
-            self._begin((None, *known_shape(inputs)[1:]), standardize_dtype(inputs.dtype))
+            self._begin((None, *known_shape(inputs)[1:]), standardize_dtype(inputs.dtype))  # type: ignore[index]
         self.built = bool(self._stack)
 
     def _fully_built(self) -> bool:

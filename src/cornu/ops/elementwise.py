@@ -19,7 +19,7 @@ def _unary(name: str, doc: str, promotion: str = "same", primitive: str | None =
 
     body.__name__ = body.__qualname__ = name
     body.__doc__ = f"{doc}, element-wise; the shape of `x`."
-    return op(body, promotion=promotion)
+    return op(promotion=promotion)(body)
 
 
 def _binary(name: str, doc: str, promotion: str = "same", primitive: str | None = None) -> Callable[[Any, Any], Array]:
@@ -30,7 +30,7 @@ def _binary(name: str, doc: str, promotion: str = "same", primitive: str | None 
 
     body.__name__ = body.__qualname__ = name
     body.__doc__ = f"{doc}, element-wise; the shapes are broadcast together."
-    return op(body, promotion=promotion)
+    return op(promotion=promotion)(body)
 
 
 absolute = _unary("absolute", "|x|", primitive="abs")
@@ -60,7 +60,6 @@ sign = _unary("sign", "-1, 0 or 1 as x is negative, zero or positive")
 sin = _unary("sin", "The sine of x in radians", "float")
 sinh = _unary("sinh", "The hyperbolic sine", "float")
 sqrt = _unary("sqrt", "√x", "float")
-stop_gradient = _unary("stop_gradient", "x, through which no gradient flows")
 tan = _unary("tan", "The tangent of x in radians", "float")
 tanh = _unary("tanh", "The hyperbolic tangent", "float")
 
@@ -108,9 +107,15 @@ def logical_not(x: Tensor) -> Array:
 
 
 @op
+def stop_gradient(variable: Tensor) -> Array:
+    """x, through which no gradient flows."""
+    return B.stop_gradient(variable)
+
+
+@op
 def square(x: Tensor) -> Array:
     """x², element-wise; the shape of `x`."""
-    return x * x
+    return B.cast(x, "int32") ** 2 if standardize_dtype(x.dtype) == "bool" else x * x
 
 
 @op(promotion="float")
@@ -168,7 +173,7 @@ def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf:
         return x
     import ml_dtypes
 
-    limits = ml_dtypes.finfo(dtype)
+    limits: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
     x = B.where(B.isnan(x), B.convert(nan, dtype), x)
     x = B.where(x == float("inf"), B.convert(float(limits.max) if posinf is None else posinf, dtype), x)
     return B.where(x == -float("inf"), B.convert(float(limits.min) if neginf is None else neginf, dtype), x)

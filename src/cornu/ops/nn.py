@@ -21,10 +21,11 @@ from cornu.ops.reduction import logsumexp, mean
 @op
 def relu(x: Tensor) -> Array:
     """max(x, 0), element-wise; the shape of `x`. https://proceedings.mlr.press/v15/glorot11a.html"""
+    x = B.cast(x, "int32") if standardize_dtype(x.dtype) == "bool" else x
     return B.where(x <= 0, B.zeros((), standardize_dtype(x.dtype)), x)  # its gradient at 0 is 0, a maximum's is 1/2
 
 
-@op
+@op(promotion="float")
 def relu6(x: Tensor) -> Array:
     """x limited to [0, 6], element-wise; the shape of `x`."""
     return B.minimum(B.maximum(x, 0), 6)
@@ -77,7 +78,8 @@ def mish(x: Tensor) -> Array:
 @op(promotion="float")
 def softplus(x: Tensor) -> Array:
     """ln(1 + eˣ), element-wise; the shape of `x`."""
-    return B.maximum(x, 0) + B.log1p(B.exp(-B.abs(x)))
+    # Branches, for the slopes of maximum and |x| at 0 would not add up to 1/2.
+    return B.where(x > 0, x, B.zeros((), standardize_dtype(x.dtype))) + B.log1p(B.exp(B.where(x > 0, -x, x)))
 
 
 @op(promotion="float")
@@ -116,19 +118,19 @@ def tanh_shrink(x: Tensor) -> Array:
     return x - B.tanh(x)
 
 
-@op
+@op(promotion="float")
 def hard_shrink(x: Tensor, threshold: float = 0.5) -> Array:
     """x where |x| exceeds the threshold, else 0; the shape of `x`."""
     return B.where(B.abs(x) > threshold, x, 0 * x)
 
 
-@op
+@op(promotion="float")
 def soft_shrink(x: Tensor, threshold: float = 0.5) -> Array:
     """x drawn towards 0 by the threshold, 0 within it; the shape of `x`."""
     return B.sign(x) * B.maximum(B.abs(x) - threshold, 0)
 
 
-@op
+@op(promotion="float")
 def threshold(x: Tensor, threshold: float, default_value: float) -> Array:
     """x where it exceeds the threshold, else the default value; the shape of `x`."""
     return B.where(x > threshold, x, B.convert(default_value, standardize_dtype(x.dtype)))
@@ -200,8 +202,12 @@ def one_hot(x: Untyped, num_classes: int, axis: int = -1, dtype: Any = None, spa
 
 
 @op(promotion=None)
-def multi_hot(inputs: Untyped, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Array:
+def multi_hot(
+    inputs: Untyped, num_classes: int | None = None, axis: int = -1, dtype: Any = None, sparse: bool = False
+) -> Array:
     """1 at every index of the last axis, which becomes `num_classes` long: (…, count) -> (…, num_classes)."""
+    if num_classes is None:
+        raise ArgumentError("multi_hot: give `num_classes`, the length of the result's last axis.")
     hot = one_hot(inputs, num_classes, axis, dtype)
     return B.max(hot, axis=1 if inputs.ndim > 1 else 0)
 
@@ -501,7 +507,7 @@ def sparse_categorical_crossentropy(
 def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Array:
     """-target · ln(output) - (1 - target) · ln(1 - output), element-wise; `output` probabilities or logits."""
     if from_logits:
-        return B.maximum(output, 0) - output * target + B.log1p(B.exp(-B.abs(output)))
+        return softplus(output) - output * target
     epsilon = config.epsilon()
     output = B.minimum(B.maximum(output, epsilon), 1 - epsilon)
     return -(target * B.log(output) + (1 - target) * B.log(1 - output))

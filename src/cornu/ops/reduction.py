@@ -30,6 +30,11 @@ def _widened(x: Array) -> Array:
     return B.cast(x, _WIDE.get(dtype, dtype))
 
 
+def _summed(x: Array) -> str:
+    dtype = standardize_dtype(x.dtype)
+    return "int32" if dtype == "bool" else dtype
+
+
 @op
 def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
     """The sum along the axes (all where None); small integers and bool add up in 32 bits."""
@@ -148,7 +153,7 @@ def in_top_k(targets: Untyped, predictions: Tensor, k: int) -> Array:
 @op
 def cumsum(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
     """The running sum along the axis (of the flattened tensor where None)."""
-    x = _widened(x) if dtype is None else B.cast(x, standardize_dtype(dtype))
+    x = B.cast(x, _summed(x) if dtype is None else standardize_dtype(dtype))
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
     return B.cast(B.cumsum(x, axis), standardize_dtype(x.dtype))
 
@@ -156,7 +161,7 @@ def cumsum(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
 @op
 def cumprod(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
     """The running product along the axis (of the flattened tensor where None)."""
-    x = _widened(x) if dtype is None else B.cast(x, standardize_dtype(dtype))
+    x = B.cast(x, _summed(x) if dtype is None else standardize_dtype(dtype))
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
     return B.cast(B.cumprod(x, axis), standardize_dtype(x.dtype))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -235,9 +236,9 @@ def pad(x: Tensor, pad_width: Any, mode: str = "constant", constant_values: Any 
     if isinstance(pad_width, int):
         pairs = [(pad_width, pad_width)] * x.ndim
     else:
-        pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in pad_width]  # type: ignore[misc]
+        pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in pad_width]
         if len(pad_width) == 2 and isinstance(pad_width[0], int):
-            pairs = [tuple(pad_width)] * x.ndim  # type: ignore[list-item]
+            pairs = [tuple(pad_width)] * x.ndim
         pairs = pairs * x.ndim if len(pairs) == 1 else pairs
     if mode != "constant" and constant_values is not None:
         raise ArgumentError(
@@ -269,7 +270,7 @@ def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         cuts = list(range(0, size + 1, step)) if step else [0] * (indices_or_sections + 1)
     else:
         cuts = [0, *(int(i) for i in indices_or_sections), size]
-    return [x[(slice(None),) * at + (slice(a, b),)] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [x[(slice(None),) * at + (slice(a, b),)] for a, b in itertools.pairwise(cuts)]
 
 
 @op(promotion=None)
@@ -315,7 +316,7 @@ def scatter_update(inputs: Tensor, indices: Untyped, updates: Tensor, reduction:
 
 
 def _check_matmul(x1: Any, x2: Any) -> None:
-    a, b = (getattr(x, "shape", ()) for x in (x1, x2))
+    a, b = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
     if not len(a) or not len(b):
         raise ShapeError(f"matmul needs tensors of at least one axis, got shapes {tuple(a)} and {tuple(b)}.")
     inner, outer = a[-1], b[-2] if len(b) > 1 else b[-1]

@@ -9,6 +9,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError
+from cornu.base.spec import standardize_shape
 from cornu.core.op import Tensor, op
 from cornu.random.seed import draw_key
 
@@ -23,7 +24,9 @@ def _float(dtype: Any, what: str) -> str:
 def normal(shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Array:
     """Normally distributed numbers."""
     dtype = _float(dtype, "normal")
-    return B.random_normal(draw_key(seed), tuple(shape), dtype) * B.convert(stddev, dtype) + B.convert(mean, dtype)
+    return B.random_normal(draw_key(seed), standardize_shape(shape), dtype) * B.convert(stddev, dtype) + B.convert(
+        mean, dtype
+    )
 
 
 def truncated_normal(
@@ -31,7 +34,7 @@ def truncated_normal(
 ) -> Array:
     """Normally distributed numbers within two standard deviations of the mean."""
     dtype = _float(dtype, "truncated_normal")
-    drawn = B.random_truncated_normal(draw_key(seed), tuple(shape), dtype)
+    drawn = B.random_truncated_normal(draw_key(seed), standardize_shape(shape), dtype)
     return drawn * B.convert(stddev, dtype) + B.convert(mean, dtype)
 
 
@@ -41,26 +44,26 @@ def uniform(
     """Evenly distributed floats in [minval, maxval)."""
     dtype = _float(dtype, "uniform")
     low, high = B.convert(minval, dtype), B.convert(maxval, dtype)
-    return B.random_uniform(draw_key(seed), tuple(shape), dtype) * (high - low) + low
+    return B.random_uniform(draw_key(seed), standardize_shape(shape), dtype) * (high - low) + low
 
 
 def randint(shape: Sequence[int], minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Array:
     """Evenly distributed integers in [minval, maxval)."""
-    return B.random_integers(draw_key(seed), tuple(shape), minval, maxval, standardize_dtype(dtype))
+    return B.random_integers(draw_key(seed), standardize_shape(shape), minval, maxval, standardize_dtype(dtype))
 
 
 def gamma(shape: Sequence[int], alpha: Any, dtype: Any = None, seed: Any = None) -> Array:
     """Gamma-distributed numbers of shape parameter `alpha` and unit scale."""
     dtype = _float(dtype, "gamma")
-    return B.random_gamma(draw_key(seed), tuple(shape), B.convert(alpha, dtype), dtype)
+    return B.random_gamma(draw_key(seed), standardize_shape(shape), B.convert(alpha, dtype), dtype)
 
 
 def beta(shape: Sequence[int], alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Array:
     """Beta-distributed numbers: X / (X + Y) of two gamma-distributed ones."""
     dtype = _float(dtype, "beta")
     key = draw_key(seed)
-    x = B.random_gamma(key, tuple(shape), B.convert(alpha, dtype), dtype)
-    y = B.random_gamma(key + B.convert([1 << 31, 0], "uint32"), tuple(shape), B.convert(beta, dtype), dtype)
+    x = B.random_gamma(key, standardize_shape(shape), B.convert(alpha, dtype), dtype)
+    y = B.random_gamma(key + B.convert([1 << 31, 0], "uint32"), standardize_shape(shape), B.convert(beta, dtype), dtype)
     return x / (x + y)
 
 
@@ -69,7 +72,7 @@ def binomial(shape: Sequence[int], counts: Any, probabilities: Any, dtype: Any =
     dtype = _float(dtype, "binomial")
     counts = B.convert(counts, dtype)
     most = int(B.to_numpy(B.max(counts)))
-    trials = B.random_uniform(draw_key(seed), (most, *shape), "float32")
+    trials = B.random_uniform(draw_key(seed), (most, *standardize_shape(shape)), "float32")
     order = B.reshape(B.arange(0, most, 1, dtype), (most,) + (1,) * len(tuple(shape)))
     return B.sum(B.cast(B.logical_and(trials < B.convert(probabilities, dtype), order < counts), dtype), axis=0)
 
@@ -110,5 +113,5 @@ def _dropout(inputs: Tensor, rate: float, noise_shape: Any, seed: Any) -> Array:
         else [s if n is None else n for s, n in zip(inputs.shape, noise_shape, strict=True)]
     )
     dtype = standardize_dtype(inputs.dtype)
-    keep = B.random_uniform(draw_key(seed), tuple(shape), "float32") >= rate
+    keep = B.random_uniform(draw_key(seed), standardize_shape(shape), "float32") >= rate
     return B.where(keep, inputs * B.convert(1 / (1 - rate), dtype), B.zeros((), dtype))

@@ -38,8 +38,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     if path.suffix in (".h5", ".hdf5"):
         if not hasattr(model, "inputs"):
             raise ArgumentError(
-                f"{model._label()} is neither Sequential nor made from inputs and outputs: the old HDF5 format cannot hold "
-                "it. "
+                f"{model._label()} is neither Sequential nor made from inputs and outputs: HDF5 cannot hold it. "
                 "Save it as '.keras', or its weights with `save_weights`."
             )
         with atomic_write(path, overwrite) as temporary, h5py.File(temporary, "w") as file:

@@ -41,10 +41,10 @@ class JaxBackend(NamespaceBackend):
         return getattr(self._local, "inferring", False)
 
     def canonical_dtype(self, dtype: str) -> str:
-        if dtype in _NARROW and not jax.config.jax_enable_x64:
+        if dtype in _NARROW and not jax.config.read("jax_enable_x64"):  # type: ignore[no-untyped-call]
             if config.floatx() != "float64":
                 return _NARROW[dtype]
-            jax.config.update("jax_enable_x64", True)
+            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
         return dtype
 
     def convert(self, x: Any, dtype: str | None = None) -> Array:
@@ -69,13 +69,17 @@ class JaxBackend(NamespaceBackend):
         return jnp.array(x, copy=True)
 
     def transfer(self, arrays: list[Any]) -> list[Array]:
-        return jax.device_put([np.asarray(a, self.canonical_dtype(standardize_dtype(a.dtype))) for a in arrays])
+        ready = [
+            a if isinstance(a, jax.Array) else np.asarray(a, self.canonical_dtype(standardize_dtype(a.dtype)))
+            for a in arrays
+        ]
+        return list(jax.device_put(ready))
 
     def untraced(self) -> AbstractContextManager[Any]:
         return jax.ensure_compile_time_eval()
 
     def wait(self, x: Any) -> None:
-        jax.block_until_ready(x)
+        jax.block_until_ready(x)  # type: ignore[no-untyped-call]
 
     def is_tracing(self, x: Any) -> bool:
         return isinstance(x, jax.core.Tracer)
@@ -178,7 +182,8 @@ class JaxBackend(NamespaceBackend):
             return [leaf for leaf in tree.flatten(result) if isinstance(leaf, jax.Array)]
 
         before, self._local.inferring = self._inferring, True
-        structs = [jax.ShapeDtypeStruct(spec.shape, self.canonical_dtype(spec.dtype)) for spec in specs]
+        struct: Any = jax.ShapeDtypeStruct
+        structs = [struct(spec.shape, self.canonical_dtype(spec.dtype)) for spec in specs]
         try:
             found = iter(jax.eval_shape(arrays_only, structs))
         finally:

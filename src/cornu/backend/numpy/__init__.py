@@ -61,6 +61,9 @@ class NumpyBackend(NamespaceBackend):
             return np.einsum(subscripts, *operands)
         return np.einsum(subscripts, *(x.astype("float32") for x in operands)).astype(operands[0].dtype)
 
+    def matmul(self, a: Array, b: Array) -> Array:
+        return np.asarray(np.matmul(a, b), a.dtype)  # bfloat16 would come out as float32
+
     def sort(self, x: Array, axis: int = -1) -> Array:
         return np.sort(_ordered(x), axis).astype(x.dtype)
 
@@ -188,7 +191,7 @@ class NumpyBackend(NamespaceBackend):
         return state
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
-        arrays = [np.ones(spec.shape, _dtype(spec.dtype)) for spec in specs]
+        arrays = [np.ones([size or 0 for size in spec.shape], _dtype(spec.dtype)) for spec in specs]
         with np.errstate(all="ignore"):
             return tree.map_structure(
                 lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(arrays)

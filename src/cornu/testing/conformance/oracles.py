@@ -47,7 +47,12 @@ def conv(
     groups = x.shape[-1] // depth
     result = np.zeros((len(x), *sizes, filters))
     for at in product(*map(range, sizes)):
-        patch = x[(slice(None), *(slice(i * s, i * s + n, d) for i, s, n, d in zip(at, strides, spans, dilation)))]
+        patch = x[
+            (
+                slice(None),
+                *(slice(i * s, i * s + n, d) for i, s, n, d in zip(at, strides, spans, dilation, strict=False)),
+            )
+        ]
         for g in range(groups):
             out = slice(g * filters // groups, (g + 1) * filters // groups)
             part = patch[..., g * depth : (g + 1) * depth]
@@ -73,11 +78,16 @@ def conv_transpose(
     """Every input adds its multiple of the kernel to the result."""
     x, rank = _last(x, data_format), x.ndim - 2
     strides, dilation = _each(strides, rank), _each(dilation_rate, rank)
-    spans = [(w - 1) * d + 1 for w, d in zip(kernel.shape, dilation)]
+    spans = [(w - 1) * d + 1 for w, d in zip(kernel.shape, dilation, strict=False)]
     sizes = x.shape[1:-1]
-    result = np.zeros((len(x), *((n - 1) * s + w + s for n, s, w in zip(sizes, strides, spans)), kernel.shape[-2]))
+    result = np.zeros(
+        (len(x), *((n - 1) * s + w + s for n, s, w in zip(sizes, strides, spans, strict=False)), kernel.shape[-2])
+    )
     for at in product(*map(range, sizes)):
-        block = (slice(None), *(slice(i * s, i * s + w, d) for i, s, w, d in zip(at, strides, spans, dilation)))
+        block = (
+            slice(None),
+            *(slice(i * s, i * s + w, d) for i, s, w, d in zip(at, strides, spans, dilation, strict=False)),
+        )
         result[block] += np.moveaxis(np.tensordot(x[(slice(None), *at)], kernel, (-1, -1)), 0, 0)
     cuts = []
     for n, s, w in zip(sizes, strides, spans, strict=True):
@@ -101,7 +111,7 @@ def pool(
     sizes = [(n - w) // s + 1 for n, w, s in zip(x.shape[1:-1], window, strides, strict=True)]
     result = np.zeros((len(x), *sizes, x.shape[-1]))
     for at in product(*map(range, sizes)):
-        block = (slice(None), *(slice(i * s, i * s + w) for i, s, w in zip(at, strides, window)))
+        block = (slice(None), *(slice(i * s, i * s + w) for i, s, w in zip(at, strides, window, strict=False)))
         result[(slice(None), *at)] = reduce(x[block], axis=tuple(range(1, rank + 1)))
     return _first(result, data_format)
 

@@ -1,0 +1,327 @@
+"""Callbacks: those that watch the logs against Keras on the same logs; the others, and the display, in real runs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import cornu
+from cornu import callbacks, layers
+from cornu.base.errors import ArgumentError, NonFiniteError
+
+X = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def trained() -> cornu.Model:
+    model = cornu.Sequential([cornu.Input((2,)), layers.Dense(1)])
+    model.compile(cornu.optimizers.SGD(0.01), "mse", metrics=["mae"])
+    return model
+
+
+class Stand:
+    """What a callback needs of a model."""
+
+    metrics = ()
+    metrics_names = ()
+    stop_training = False
+
+    def __init__(self):
+        self.optimizer = type("Optimizer", (), {"learning_rate": 1.0})()
+        self.epoch = -1
+        self.set_to = None
+
+    def get_weights(self):
+        return self.epoch
+
+    def set_weights(self, weights):
+        self.set_to = weights
+
+
+def told(callback, values, name="val_loss"):
+    """(epoch of the stop, learning rates, restored weights) of a callback that is told these values."""
+    model = Stand()
+    callback.set_model(model)
+    callback.on_train_begin()
+    rates = []
+    for model.epoch, value in enumerate(values):
+        callback.on_epoch_begin(model.epoch)
+        callback.on_epoch_end(model.epoch, {name: value})
+        rates.append(round(float(np.asarray(model.optimizer.learning_rate)), 9))
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return model.epoch, rates, model.set_to
+
+
+DOWN_AND_UP = [1.0, 0.8, 0.9, 0.79, 0.85, 0.9, 0.95, 0.5, 0.6, 0.7, 0.8, 0.9]
+FLAT = [1.0] * 8
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patience": 2},
+        {"patience": 2, "restore_best_weights": True},
+        {"patience": 9, "restore_best_weights": True},
+        {"patience": 1, "min_delta": 0.15},
+        {"patience": 2, "baseline": 0.7},
+        {"patience": 2, "baseline": 0.7, "restore_best_weights": True},
+        {"patience": 1, "start_from_epoch": 3},
+        {"patience": 2, "mode": "max"},
+        {"patience": 0, "mode": "max", "restore_best_weights": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("values", [DOWN_AND_UP, FLAT, DOWN_AND_UP[::-1]], ids=["down and up", "flat", "reversed"])
+def test_early_stopping_is_that_of_keras(options, values) -> None:
+    ours, theirs = (told(k.callbacks.EarlyStopping(**options), values) for k in (cornu, keras))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 1, "factor": 0.5},
+        {"patience": 2, "factor": 0.1},
+        {"patience": 1, "factor": 0.5, "cooldown": 2},
+        {"patience": 1, "factor": 0.5, "min_lr": 0.3},
+        {"patience": 1, "factor": 0.5, "min_delta": 0.2},
+        {"patience": 2, "factor": 0.5, "mode": "max"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("values", [DOWN_AND_UP, FLAT], ids=["down and up", "flat"])
+def test_reduce_lr_on_plateau_is_that_of_keras(options, values) -> None:
+    ours, theirs = (told(k.callbacks.ReduceLROnPlateau(**options), values) for k in (cornu, keras))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("name", "stops"), [("acc", 2), ("val_auc", 2), ("my_loss", 11), ("error", 11)])
+def test_the_direction_follows_from_the_name(name: str, stops: int) -> None:
+    values = [1.0 - 0.05 * i for i in range(12)]  # better for losses, worse for accuracies
+    assert told(callbacks.EarlyStopping(name, patience=2), values, name)[0] == stops
+
+
+def test_what_is_not_in_the_logs_is_a_warning_with_what_is() -> None:
+    with pytest.warns(UserWarning, match=r"monitors 'val_los', which is not in the logs.*Did you mean 'val_loss'"):
+        told(callbacks.EarlyStopping("val_los"), [1.0])
+    with pytest.warns(UserWarning, match="need validation_data or validation_split"):
+        told(callbacks.EarlyStopping(), [1.0], "loss")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: callbacks.EarlyStopping(mode="low"), "mode must be one of 'auto', 'min', 'max'"),
+        (lambda: callbacks.ReduceLROnPlateau(factor=1.5), "factor should be between 0 and 1"),
+        (lambda: callbacks.ModelCheckpoint("a.txt"), "filepath should end in .keras or"),
+        (lambda: callbacks.ModelCheckpoint("a.keras", save_weights_only=True), "should end in .weights.h5"),
+        (lambda: callbacks.ModelCheckpoint("a.keras", save_freq=0), "save_freq should be 'epoch' or a positive int"),
+        (lambda: callbacks.LearningRateScheduler(0.1), "schedule should be a function"),
+        (lambda: callbacks.LambdaCallback(on_epoch_ends=print), "no hook 'on_epoch_ends'. Did you mean 'on_epoch_end'"),
+    ],
+)
+def test_wrong_arguments(make, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+def test_learning_rate_schedulers_of_both_forms(trained) -> None:
+    by_both = callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    trained.optimizer.learning_rate = 0.08
+    history = trained.fit(X, Y, epochs=3, verbose=0, callbacks=[by_both]).history
+    np.testing.assert_allclose(history["learning_rate"], [0.04, 0.02, 0.01], rtol=1e-6)
+    np.testing.assert_allclose(history["lr"], history["learning_rate"])
+    by_epoch = callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1))
+    np.testing.assert_allclose(
+        trained.fit(X, Y, epochs=2, verbose=0, callbacks=[by_epoch]).history["lr"], [0.01, 0.005]
+    )
+    with pytest.raises(ArgumentError, match="should return a number for epoch 0, got None"):
+        trained.fit(X, Y, verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: None)])
+
+
+def test_checkpoints(trained, tmp_path: Path) -> None:
+    trained.optimizer.learning_rate = 0.01
+    every = callbacks.ModelCheckpoint(tmp_path / "at-{epoch:02d}-{mae:.1f}.keras")
+    best = callbacks.ModelCheckpoint(
+        str(tmp_path / "new" / "best.weights.h5"), "loss", save_best_only=True, save_weights_only=True
+    )
+    steps = callbacks.ModelCheckpoint(tmp_path / "step-{epoch}-{batch}.h5", save_freq=3)
+    trained.fit(X, Y, batch_size=2, epochs=2, verbose=0, callbacks=[every, best, steps])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [re.sub(r"\d\.\d", "x", name) for name in names] == [
+        "at-01-x.keras",
+        "at-02-x.keras",
+        "new",
+        "step-1-3.h5",
+        "step-2-2.h5",
+    ]
+    again = cornu.models.load_model(tmp_path / names[1])
+    np.testing.assert_array_equal(again.get_weights()[0], trained.get_weights()[0])
+    assert (tmp_path / "new" / "best.weights.h5").is_file()
+    with pytest.raises(ArgumentError, match="names 'nothing', which is not in the logs: loss, mae"):
+        trained.fit(X, Y, verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / "{nothing}.keras")])
+
+
+def test_a_table_of_the_logs(trained, tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    trained.fit(X, Y, epochs=2, verbose=0, callbacks=[callbacks.CSVLogger(file)])
+    trained.fit(X, Y, epochs=3, initial_epoch=2, verbose=0, callbacks=[callbacks.CSVLogger(file, append=True)])
+    with file.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert set(rows[0]) == {"epoch", "loss", "mae"}
+    trained.fit(X, Y, verbose=0, callbacks=[callbacks.CSVLogger(file, separator=";")])
+    assert file.read_text().splitlines()[0] == "epoch;loss;mae"
+
+
+@pytest.mark.filterwarnings("ignore:The loss is not finite")
+def test_nan_ends_training(trained, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = np.full_like(Y, np.nan)
+    before = trained.get_weights()
+    trained.fit(X, bad, epochs=5, verbose=0, callbacks=[callbacks.TerminateOnNaN()])
+    assert trained.stop_training
+    assert "Step 1: the loss is nan; training stops." in capsys.readouterr().out
+    with pytest.raises(NonFiniteError, match="became nan at step 1"):
+        trained.fit(X, bad, verbose=0, callbacks=[callbacks.TerminateOnNaN(raise_error=True)])
+    trained.set_weights(before)
+
+
+class Recorder(callbacks.Callback):
+    """Writes down every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(("batch", batch, {name: type(value) for name, value in logs.items()}))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(("epoch", epoch, sorted(logs)))
+
+
+def test_every_step_is_told_with_plain_numbers(trained) -> None:
+    recorder = Recorder()
+    trained.fit(X, Y, batch_size=2, epochs=2, verbose=0, callbacks=[recorder], validation_data=(X, Y))
+    logs = {"loss": float, "mae": float}
+    epoch = [("batch", i, logs) for i in range(4)]
+    names = ["loss", "mae", "val_loss", "val_mae"]
+    assert recorder.calls == [*epoch, ("epoch", 0, names), *epoch, ("epoch", 1, names)]
+
+
+def test_lambda_callbacks(trained) -> None:
+    seen = []
+    one = callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append("begin"),
+        on_epoch_end=lambda epoch, logs: seen.append(epoch),
+        on_train_batch_begin=lambda batch, logs: seen.append(f"batch {batch}"),
+        on_train_end=lambda logs: seen.append("end"),
+    )
+    trained.fit(X, Y, batch_size=4, verbose=0, callbacks=one)
+    assert seen == ["begin", "batch 0", "batch 1", 0, "end"]
+
+
+@pytest.mark.parametrize(
+    "hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end", "on_test_end"]
+)
+def test_an_exception_in_a_callback_leaves_the_model_usable(trained, hook: str) -> None:
+    def fail(*args, **kwargs):
+        raise ZeroDivisionError(hook)
+
+    with pytest.raises(ZeroDivisionError, match=hook):
+        trained.fit(
+            X, Y, batch_size=4, verbose=0, callbacks=[callbacks.LambdaCallback(**{hook: fail})], validation_data=(X, Y)
+        )
+    assert np.isfinite(trained.fit(X, Y, verbose=0).history["loss"][0])
+    assert trained.predict(X, verbose=0).shape == (8, 1)
+
+
+def test_no_epoch_at_all(trained, tmp_path: Path) -> None:
+    everything = [
+        callbacks.EarlyStopping(restore_best_weights=True),
+        callbacks.ReduceLROnPlateau(),
+        callbacks.ModelCheckpoint(tmp_path / "m.keras"),
+        callbacks.CSVLogger(tmp_path / "log.csv"),
+        callbacks.TerminateOnNaN(),
+        callbacks.LearningRateScheduler(lambda epoch: 0.1),
+        callbacks.ProgbarLogger(),
+    ]
+    assert trained.fit(X, Y, epochs=0, callbacks=everything).history == {}
+
+
+def test_the_history_answers_to_old_and_new_names() -> None:
+    history = callbacks.History()
+    history.set_model(Stand())
+    history.on_train_begin()
+    history.on_epoch_end(0, {"accuracy": 0.5, "val_accuracy": 0.25, "lr": 1.0})
+    record = history.history
+    assert record["acc"] == record["accuracy"] == [0.5]
+    assert record["val_acc"] == [0.25]
+    assert record["learning_rate"] == [1.0]
+    with pytest.raises(KeyError, match="recorded: accuracy, val_accuracy, lr"):
+        _ = record["auc"]
+
+
+# the display
+
+
+def test_one_line_an_epoch_off_the_terminal(trained, capsys: pytest.CaptureFixture[str]) -> None:
+    for verbose in (1, 2):
+        trained.fit(X, Y, batch_size=2, epochs=2, verbose=verbose, validation_data=(X, Y))
+        lines = [line for line in capsys.readouterr().out.splitlines() if "loss" in line]
+        assert len(lines) == 2
+        for name in ("4/4", "loss: ", "mae: ", "val_loss: ", "val_mae: ", "/step"):
+            assert name in lines[0]
+    trained.fit(X, Y, verbose=0)
+    trained.evaluate(X, Y, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+SLOW = """
+import time, numpy as np, cornu
+class Slow(cornu.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.06)
+m = cornu.Sequential([cornu.Input((2,)), cornu.layers.Dense(1)])
+m.compile("sgd", "mse", metrics=["mae"])
+m.fit(np.ones((24, 2)), np.ones(24), batch_size=2, epochs=2, callbacks=[Slow()])
+"""
+
+
+def test_the_line_is_redrawn_in_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    source = str(Path(__file__).parents[2] / "src")
+    run = subprocess.Popen([sys.executable, "-c", SLOW], stdout=theirs, env={**os.environ, "PYTHONPATH": source})
+    os.close(theirs)
+    data = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # how Linux tells the end of a terminal
+            break
+        if not part:
+            break
+        data += part
+    os.close(ours)
+    assert run.wait(60) == 0
+    text = data.decode()
+    assert "Epoch 1/2" in text
+    assert "Epoch 2/2" in text
+    drawn = text.split("\r\x1b[K")
+    assert len(drawn) > 6  # several times an epoch
+    assert re.search(r"\d+/12 .*━.* left, \d+ms/step - loss: \d\.\d+.* - mae: \d\.\d+", drawn[3])
+    assert re.search(r"12/12 .* \d+ms/step - loss", drawn[-1])
+    assert "left" not in drawn[-1]
