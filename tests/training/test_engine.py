@@ -576,6 +576,20 @@ def test_debug_raises_and_terminate_on_nan_stops():
         model.fit(bad_x, Y, batch_size=10, shuffle=False, verbose=0)
 
 
+@pytest.mark.parametrize("how", ["debug", "TerminateOnNaN"])
+def test_the_first_layer_to_make_it_is_named(how):
+    broken = layers.Lambda(lambda x: ops.log(x - 1e9), name="broken")
+    inner = cornu.Sequential([layers.Identity(), broken])
+    model = cornu.Sequential([cornu.Input((6,)), layers.Dense(4), inner, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.debug = how == "debug"
+    callbacks = [] if model.debug else [cornu.callbacks.TerminateOnNaN()]
+    message = r"epoch 1, step 1. The first layer to make it is 'broken' \(Lambda\)"
+    expected = pytest.raises(NonFiniteError, match=message) if model.debug else pytest.warns(UserWarning, match=message)
+    with expected:
+        model.fit(X, Y, batch_size=10, verbose=0, callbacks=callbacks)
+
+
 def test_numpy_predicts_and_does_not_train():
     with cornu.config.backend_scope("numpy"):
         model = mlp(metrics=["accuracy"])

@@ -12,6 +12,8 @@ from cornu.callbacks.callback import Callback
 class TerminateOnNaN(Callback):
     """Stops training at the step at which the loss becomes NaN or infinite, or raises NonFiniteError there."""
 
+    inspects = True  # the first layer to make it is looked for, and named in a warning
+
     def __init__(self, raise_error: bool = False) -> None:
         super().__init__()
         self.raise_error = raise_error

@@ -15,6 +15,7 @@ class _Context(threading.local):
     scope: StateScope | None = None  # binds variables to values
     autocast: str | None = None  # dtype that float variables are read in
     call: Any = None  # the outermost layer call in progress
+    inspect: Any = None  # told of every layer call: (layer, inputs, outputs)
     names: tuple[str, ...] = ()  # enclosing names, for variable paths
 
 

@@ -455,6 +455,8 @@ class Layer(Configurable):
             outputs = self.call(*args, **kwargs)
         finally:
             context.names, context.autocast = before, cast_before
+        if context.inspect is not None:
+            context.inspect(self, first, outputs)
         if self.activity_regularizer is not None:
             for leaf in tree.flatten(outputs):
                 self.add_loss(self.activity_regularizer(leaf) / leaf.shape[0])  # a mean, whatever the batch size

@@ -245,14 +245,20 @@ class Engine:
         end: Callable[[int, DeviceLogs], bool],
         interruption: Interruption,
         found_bad: Callable[[int], None],
+        keep: bool = False,
     ) -> DeviceLogs | None:
-        """One epoch: `begin(i)` before and `end(i, logs)` after each dispatch, whose last step is i; true stops."""
+        """One epoch: `begin(i)` before and `end(i, logs)` after each dispatch, whose last step is i; true stops.
+
+        `found_bad(i)` is called at the first step whose loss is not finite; with `keep` the state is then what it was
+        before that dispatch.
+        """
         runs = self._dispatches(data, epoch, steps, seed, every_step, fixed)
         logs, bad_step = None, None
         with contextlib.closing(runs):
             for first, count, dispatch in runs:
                 interruption.check()
                 begin(first)
+                kept = [B.copy(v._value) for v in self.variables] if keep else None
                 began = time.perf_counter()
                 logs, bad = dispatch(first == 0)
                 bad_now = int(B.to_numpy(bad)) if self.watched is not None else -1  # waits for the dispatch
@@ -261,7 +267,11 @@ class Engine:
                     self._learn_pace(count, time.perf_counter() - began)
                 if bad_now >= 0 and bad_step is None:
                     bad_step = first + bad_now
+                    after = [v._value for v in self.variables]
+                    if kept is not None:
+                        self._store(kept)
                     found_bad(bad_step)
+                    self._store(after)
                 interruption.check()
                 if end(first + count - 1, logs):
                     break

@@ -41,6 +41,8 @@ class Trainer:
     """Training, evaluation and prediction. Overriding `train_step(self, data)` is the same on every backend."""
 
     stop_training = False
+    debug = False
+    """Raise NonFiniteError at the first step whose loss is not finite, naming the layer; slower."""
     optimizer: Any = None
     loss: Any = None
     compiled = False
@@ -423,7 +425,8 @@ class Trainer:
         if not isinstance(told, CallbackList):
             told = CallbackList(callbacks, add_history=True, add_progbar=_is_verbose(verbose), model=self)
         told.set_params({"epochs": epochs, "steps": steps or data.num_batches, "verbose": verbose})
-        every = told.wants_every("train")
+        inspects = bool(self.debug or any(getattr(callback, "inspects", False) for callback in told.callbacks))
+        every = inspects or told.wants_every("train")
         fixed = self.steps_per_execution if isinstance(self.steps_per_execution, int) else None
         seed = self._data_seed()
         self.stop_training = False
@@ -445,9 +448,11 @@ class Trainer:
                     return self.stop_training
 
                 def found_bad(step: int, epoch: int = epoch) -> None:
-                    diagnosis.report(self, data, epoch, step, seed)
+                    diagnosis.report(self, data, epoch, step, seed, inspects)
 
-                found = engine.epoch(data, epoch, steps, seed, every, fixed, begin, end, interruption, found_bad)
+                found = engine.epoch(
+                    data, epoch, steps, seed, every, fixed, begin, end, interruption, found_bad, inspects
+                )
                 if found is None:
                     raise DataError(
                         f"The data ended: epoch {epoch + 1} had no batch left. Yield more, or train fewer epochs."
