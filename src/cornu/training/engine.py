@@ -120,6 +120,7 @@ class Engine:
         self._log_names: list[str] = []
         self._seconds_per_step: float | None = None
         self._chunk = 1
+        self._compiled_now = False  # whether a program was traced, and so compiled, since the pace was last looked at
         compiled = model._compiles
         compile = B.compile if compiled else lambda fn, donate=False: fn
         self._single = compile(self._single_step, donate=True)
@@ -129,6 +130,7 @@ class Engine:
     # the programs, pure
 
     def _advance(self, values: list[Any], batch: Any, reset: Any) -> tuple[list[Any], Any]:
+        self._compiled_now = True
         pure = functional(lambda data: self.step(batch_for_step(*data)), self.variables)
         values, logs = pure(self._reset(values, reset), batch)
         self.model._last_call = None  # holds losses of the trace
@@ -253,38 +255,54 @@ class Engine:
         before that dispatch.
         """
         runs = self._dispatches(data, epoch, steps, seed, every_step, fixed)
-        logs, bad_step = None, None
-        with contextlib.closing(runs):
-            for first, count, dispatch in runs:
-                interruption.check()
-                begin(first)
-                kept = [B.copy(v._value) for v in self.variables] if keep else None
-                began = time.perf_counter()
-                logs, bad = dispatch(first == 0)
-                bad_now = int(B.to_numpy(bad)) if self.watched is not None else -1  # waits for the dispatch
-                if isinstance(data, ArrayData):
-                    B.wait(bad)
-                    self._learn_pace(count, time.perf_counter() - began)
-                if bad_now >= 0 and bad_step is None:
-                    bad_step = first + bad_now
+        logs, kept, bad_step = None, None, None
+        pending: list[tuple[int, Any]] = []  # dispatched, and not waited for: (first step, the watch's finding)
+        waiting, expected, began = 0, 0.0, time.perf_counter()
+
+        def settle() -> None:
+            """Wait for what is pending, learn from it how long steps take, and look for a loss that is not finite."""
+            nonlocal bad_step, waiting, expected
+            B.wait([bad for _, bad in pending])
+            self._learn_pace(waiting, time.perf_counter() - began)
+            for first, bad in pending if self.watched is not None and bad_step is None else ():
+                found = int(B.to_numpy(bad))
+                if found >= 0 and bad_step is None:
+                    bad_step = first + found
                     after = [v._value for v in self.variables]
                     if kept is not None:
                         self._store(kept)
                     found_bad(bad_step)
                     self._store(after)
+            pending.clear()
+            waiting, expected = 0, 0.0
+
+        with contextlib.closing(runs):
+            for first, count, dispatch in runs:
+                interruption.check()
+                begin(first)
+                if not pending:
+                    kept = [B.copy(v._value) for v in self.variables] if keep else None
+                    began = time.perf_counter()
+                logs, bad = dispatch(first == 0)
+                pending.append((first, bad))
+                waiting += count
+                expected += count * (self._seconds_per_step or DISPATCH_SECONDS)
+                if keep or expected >= DISPATCH_SECONDS / 3:  # short dispatches follow each other without a pause
+                    settle()
                 interruption.check()
                 if end(first + count - 1, logs):
                     break
+            if pending:
+                settle()
         return logs
 
-    def _learn_pace(self, count: int, seconds: float) -> None:
-        """Choose how many steps the next dispatch takes; the first run of a program compiles it and does not count."""
-        if self._seconds_per_step is None:
-            self._seconds_per_step = 0.0
+    def _learn_pace(self, steps: int, seconds: float) -> None:
+        """Choose how many steps the next dispatch takes; runs that compiled do not count."""
+        if self._compiled_now:
+            self._compiled_now = False
             return
-        self._seconds_per_step = seconds / count
-        wanted = DISPATCH_SECONDS / max(self._seconds_per_step, 1e-9)
-        self._chunk = max(1, min(int(wanted), self._chunk * 16))
+        self._seconds_per_step = max(seconds / steps, 1e-9)
+        self._chunk = max(1, min(int(DISPATCH_SECONDS / self._seconds_per_step), self._chunk * 16))
 
     def _dispatches(
         self, data: ArrayData | BatchData, epoch: int, steps: int | None, seed: int, every_step: bool, fixed: int | None
@@ -317,8 +335,7 @@ class Engine:
             position = epoch * total + done if steps is not None else done
             cycle, at = divmod(position, data.num_batches) if steps is not None else (epoch, done)
             if cycle != passes:
-                host_order = data.order(seed, cycle)
-                (order,) = B.transfer([host_order])
+                order = data.order(seed, cycle)
                 passes = cycle
             if at < whole:
                 count = min(whole - at, total - done, 1 if every_step else fixed or self._chunk)
@@ -332,7 +349,7 @@ class Engine:
 
             else:
                 count = 1
-                (rows,) = B.transfer([host_order[whole * size :]])
+                rows = order[whole * size :]
 
                 def dispatch(reset: bool, rows: Any = rows) -> Any:  # type: ignore[misc]
                     values, logs, bad = tail(self._values(), data.device_leaves, rows, reset)
