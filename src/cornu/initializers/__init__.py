@@ -198,7 +198,7 @@ class VarianceScaling(Initializer):
         self.input_axes, self.output_axes = input_axes, output_axes
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
+        fan_in, fan_out = _fans(shape, self.input_axes, self.output_axes)
         count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(count, 1)
         if self.distribution == "uniform":
@@ -210,7 +210,7 @@ class VarianceScaling(Initializer):
         return _truncated(shape, rng) * np.float32(math.sqrt(variance) / 0.87962566103423978)
 
 
-def compute_fans(shape: tuple[int, ...], input_axes: Any = None, output_axes: Any = None) -> tuple[int, int]:
+def _fans(shape: tuple[int, ...], input_axes: Any = None, output_axes: Any = None) -> tuple[int, int]:
     """How many inputs and outputs a unit of a kernel (*window, in, out) has."""
     if input_axes is not None or output_axes is not None:
         inputs, outputs = (

@@ -92,6 +92,7 @@ from cornu.metrics.regression import (
 )
 
 __all__ = [
+    "resolve",
     "AUC",
     "Accuracy",
     "BinaryAccuracy",
