@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from cornu.base import tree
-from cornu.base.errors import BackendError
 from cornu.base.spec import Spec, merge_sizes
 
 Array = Any
@@ -273,6 +272,10 @@ class Backend(ABC):
         """The ints below `size`, shuffled."""
 
     # the engine
+    def require_gradients(self) -> None:
+        """Raises BackendError if this backend computes no gradients, so that nothing trains on it."""
+        return
+
     @abstractmethod
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
         """`((loss, aux), gradients)` of `fn(values) -> (loss, aux)` at `values`."""
@@ -313,10 +316,6 @@ class Backend(ABC):
             return _map_specs(lambda a: Spec(tuple(None if s == low else s for s in a.shape), a.dtype), first)
         second = self.abstract_eval(fn, [_filled(spec, high) for spec in specs])
         return _map_specs(lambda a, b: Spec(merge_sizes(a.shape, b.shape), a.dtype), first, second)
-
-    def unsupported(self, what: str) -> BackendError:
-        """The error for something this backend does not do."""
-        return BackendError(f"The backend {self.name!r} cannot {what}.")
 
 
 def _filled(spec: Spec, size: int) -> Spec:

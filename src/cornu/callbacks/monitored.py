@@ -53,10 +53,6 @@ class MonitoredCallback(Callback):
             return False
         return any(word in name for word in _LARGER_IS_BETTER)
 
-    def worst(self) -> float:
-        """A value that everything improves on."""
-        return -math.inf if self.larger_is_better() else math.inf
-
     def improves(self, value: float, best: float) -> bool:
         """Whether `value` is better than `best` by more than `min_delta`."""
         better: Callable[[float, float], bool] = operator.gt if self.larger_is_better() else operator.lt

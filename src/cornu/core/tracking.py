@@ -21,7 +21,7 @@ def changes() -> int:
     return _latest
 
 
-_BOOKKEEPING = frozenset({"_init_args", "nodes", "_last_call", "_engines"})
+_BOOKKEEPING = frozenset({"_init_args", "_compile_arguments", "nodes", "_last_call", "_engines"})
 
 
 def find(obj: Any, types: type | tuple[type, ...]) -> list[Any]:

@@ -235,16 +235,10 @@ class Trainer:
         if self._compiled_loss is not None:
             found += self._compiled_loss.metrics
         found += [m for layer in self._flatten_layers(include_self=False) for m in find(layer, Metric)]  # type: ignore[attr-defined]
-        found += [m for name, m in self._attribute_metrics() if m not in found]
+        found += find(self, Metric)
         if self._compiled_metrics is not None:
             found += self._compiled_metrics.metrics
         return list({id(m): m for m in found}.values())
-
-    def _attribute_metrics(self) -> list[tuple[str, Metric]]:
-        own = {k: v for k, v in vars(self).items() if not k.startswith("_compile") and k != "_loss_tracker"}
-        holder = type("Holder", (), {})()
-        vars(holder).update(own)
-        return [(metric.name, metric) for metric in find(holder, Metric)]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -275,9 +269,7 @@ class Trainer:
         if kind != "predict":
             found |= dict.fromkeys(v for metric in self._engine_metrics() for v in metric.variables)
         if kind == "train":
-            for optimizer in {id(o): o for o in [self.optimizer, *find(self, optimizers.Optimizer)]}.values():
-                if optimizer is not None:
-                    found |= dict.fromkeys(optimizer.variables)
+            found |= dict.fromkeys(v for one in find(self, optimizers.Optimizer) for v in one.variables)
         found[global_generator().state] = None
         return list(found)
 
@@ -300,8 +292,8 @@ class Trainer:
 
     def _prepare(self, kind: str, batch: Any) -> None:
         """Build what is not built, for a batch (x, y, sample_weight) of this form."""
-        if config.backend() == "numpy" and kind == "train":
-            B.value_and_grad(lambda values: (values[0], None), [])  # raises the error that says so
+        if kind == "train":
+            B.require_gradients()
         x, y, _ = batch
         if kind == "train" and not self._is_default("train_step"):
             self._make_objectives(x, y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import ml_dtypes
 import numpy as np
@@ -176,11 +176,14 @@ class NumpyBackend(NamespaceBackend):
     def random_permutation(self, key: Array, size: int) -> Array:
         return self._generator(key).permutation(size).astype("int32")
 
-    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+    def require_gradients(self) -> NoReturn:
         raise BackendError(
             "The backend 'numpy' computes no gradients, so it cannot train. Train on another one, for example "
             "`cornu.config.set_backend('jax')` before the model is made; prediction and evaluation work here."
         )
+
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        self.require_gradients()
 
     def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         return fn
