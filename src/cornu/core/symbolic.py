@@ -154,11 +154,11 @@ def record(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     identity: Any = None,
-    variables: Sequence[Variable] = (),
+    variables: Callable[[], Sequence[Variable]] = tuple,
 ) -> Any:
     """Call `fn` symbolically: infer the specs of its outputs and record a node.
 
-    Where the specs follow from the arguments and the hashable `identity` alone, they are remembered.
+    `variables()` are those that `fn` reads. Where the specs follow from the arguments and the hashable `identity` alone, they are remembered.
     """
     leaves = tree.flatten((args, kwargs))
     at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]
@@ -180,7 +180,7 @@ def record(
     except TypeError:  # an unhashable argument
         key = found = None
     if found is None:
-        found = infer(call, specs, variables)
+        found = infer(call, specs, variables())
         if key:
             _cache[key] = found
     outputs = tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype) if isinstance(s, Spec) else s, found)

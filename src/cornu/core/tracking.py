@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 _changes = itertools.count(1)
@@ -22,23 +21,23 @@ def changes() -> int:
 
 
 _BOOKKEEPING = frozenset({"_init_args", "_compile_arguments", "nodes", "_last_call", "_engines"})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def find(obj: Any, types: type | tuple[type, ...]) -> list[Any]:
     """The distinct instances of `types` among the attributes of `obj`, in the order of the attributes."""
     found: dict[int, Any] = {}
-    for name, value in vars(obj).items():
-        if name not in _BOOKKEEPING:
-            for item in _walk(value, types, set()):
-                found.setdefault(id(item), item)
-    return list(found.values())
+    seen: set[int] = set()  # containers may hold themselves
 
-
-def _walk(value: Any, types: type | tuple[type, ...], seen: set[int]) -> Iterator[Any]:
-    if isinstance(value, types):
-        yield value
-    elif isinstance(value, list | tuple | dict):
-        if id(value) not in seen:  # containers may hold themselves
+    def walk(value: Any) -> None:
+        if isinstance(value, types):
+            found.setdefault(id(value), value)
+        elif isinstance(value, list | tuple | dict) and id(value) not in seen:
             seen.add(id(value))
             for item in value.values() if isinstance(value, dict) else value:
-                yield from _walk(item, types, seen)
+                walk(item)
+
+    for name, value in vars(obj).items():
+        if type(value) not in _PLAIN and name not in _BOOKKEEPING:
+            walk(value)
+    return list(found.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,11 +122,28 @@ class Identity(Initializer):
         return self.gain * np.eye(*shape, dtype="float32")
 
 
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialised float32 array at a multiple of 64 bytes, which a device on the CPU takes over without a copy."""
-    buffer = np.empty(4 * math.prod(shape) + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    return buffer[start : start + 4 * math.prod(shape)].view(np.float32).reshape(shape)
+class _Memory(threading.local):
+    """Where a thread's arrays of less than a block lie: within blocks for which NumPy asks for huge pages (4 MiB)."""
+
+    block = np.empty(0, np.uint8)
+    size = 1 << 23
+
+    def take(self, size: int) -> np.ndarray:
+        """Uninitialised bytes at a multiple of 64, which a device on the CPU takes over without a copy."""
+        if len(self.block) < size + 64:
+            self.block = np.empty(max(self.size, size + 64), np.uint8)
+        start = -self.block.ctypes.data % 64
+        taken = self.block[start : start + size]
+        self.block = self.block[start + size :]
+        return taken
+
+
+_memory = _Memory()
+
+
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialised float32 array; pages of the usual size would take as long as drawing the numbers."""
+    return _memory.take(4 * math.prod(shape)).view(np.float32).reshape(shape)
 
 
 class RandomNormal(Initializer):
@@ -135,7 +153,7 @@ class RandomNormal(Initializer):
         self.mean, self.stddev, self.seed = mean, stddev, seed
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        values = rng.standard_normal(out=_aligned(shape), dtype=np.float32)
+        values = rng.standard_normal(out=_empty(shape), dtype=np.float32)
         values *= self.stddev
         values += self.mean
         return values
@@ -148,7 +166,7 @@ class RandomUniform(Initializer):
         self.minval, self.maxval, self.seed = minval, maxval, seed
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        values = rng.random(out=_aligned(shape), dtype=np.float32)
+        values = rng.random(out=_empty(shape), dtype=np.float32)
         values *= self.maxval - self.minval
         values += self.minval
         return values
@@ -161,14 +179,19 @@ class TruncatedNormal(Initializer):
         self.mean, self.stddev, self.seed = mean, stddev, seed
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        return _truncated(shape, rng) * np.float32(self.stddev) + np.float32(self.mean)
+        values = _truncated(shape, rng)
+        values *= np.float32(self.stddev)
+        values += np.float32(self.mean)
+        return values
 
 
 def _truncated(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Standard normal numbers within [-2, 2], by the inverse of their distribution function."""
     low, high = special.ndtr([-2.0, 2.0])
-    uniform = rng.random(shape, np.float32) * np.float32(high - low) + np.float32(low)
-    return np.clip(special.ndtri(uniform), -2, 2)
+    values = rng.random(out=_empty(shape), dtype=np.float32)
+    values *= np.float32(high - low)
+    values += np.float32(low)
+    return np.clip(special.ndtri(values, out=values), -2, 2, out=values)
 
 
 class VarianceScaling(Initializer):
@@ -207,7 +230,9 @@ class VarianceScaling(Initializer):
         if self.distribution == "untruncated_normal":
             return RandomNormal(0, math.sqrt(variance)).sample(shape, rng)
         # 0.8796 is the standard deviation of the standard normal distribution cut at ±2.
-        return _truncated(shape, rng) * np.float32(math.sqrt(variance) / 0.87962566103423978)
+        values = _truncated(shape, rng)
+        values *= np.float32(math.sqrt(variance) / 0.87962566103423978)
+        return values
 
 
 def _fans(shape: tuple[int, ...], input_axes: Any = None, output_axes: Any = None) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from cornu.core.names import auto_name, snake_case
 from cornu.core.state import StateScope, infer, known_shape
 from cornu.core.symbolic import KerasTensor, Node, record
 from cornu.core.tracking import changed, find
-from cornu.core.variable import Variable
+from cornu.core.variable import Variable, initialize
 from cornu.layers.input_spec import check_inputs
 from cornu.metrics import Metric
 from cornu.random.seed import SeedGenerator
@@ -42,12 +42,18 @@ class _Call:
         self.training = training
 
 
+@functools.cache
+def _positional_parameters(method: Callable[..., Any]) -> list[str]:
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
 class _Signature:
     """What a layer's `call` accepts, looked up once per class."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
         parameters = list(inspect.signature(call).parameters.values())[1:]
-        self.names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.names = _positional_parameters(call)
         named = {p.name: p for p in parameters}
         self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self.training = "training" in named
@@ -283,7 +289,9 @@ class Layer(Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """The weights' values as NumPy arrays, in the order of `weights`."""
-        return [w.numpy() for w in self.weights]
+        weights = self.weights
+        initialize(weights)  # all at once: several threads draw
+        return [w.numpy() for w in weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all weights; nothing is set unless every shape fits."""
@@ -365,7 +373,6 @@ class Layer(Configurable):
         if self.built:
             return
         self._check_initialised()
-        parameters = list(inspect.signature(self.build).parameters.values())
         shapes = {
             name: tree.map_structure(known_shape, value)
             for name, value in arguments.items()
@@ -374,7 +381,7 @@ class Layer(Configurable):
         if not shapes:
             self.built = True
             return
-        wanted = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        wanted = _positional_parameters(type(self).build)
         before, context.names = context.names, self._names()
         try:
             if len(wanted) <= 1 or not all(name.endswith("_shape") for name in wanted):
@@ -512,7 +519,7 @@ class Layer(Configurable):
             outputs = tree.map_shape_structure(lambda shape: KerasTensor(tuple(shape), self.compute_dtype), shapes)
             Node(self, args, kwargs, outputs)
             return outputs
-        return record(self, self.__call__, args, kwargs, self._identity(), self.variables)
+        return record(self, self.__call__, args, kwargs, self._identity(), lambda: self.variables)
 
     def _identity(self) -> Any:
         """Equal for layers of ours that compute the same: class, arguments and number of changes since; else None."""

@@ -14,7 +14,7 @@ from jax import lax
 from jax.scipy import special
 
 from cornu.backend.contract import Array, Pairs
-from cornu.backend.jax.kernels import conv_on_cpu
+from cornu.backend.memory import keep_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
@@ -32,6 +32,7 @@ class JaxBackend(NamespaceBackend):
 
     def __init__(self) -> None:
         super().__init__(jnp)
+        keep_freed_memory()
         self._local = threading.local()
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
@@ -107,8 +108,10 @@ class JaxBackend(NamespaceBackend):
         input_dilation: Sequence[int],
         groups: int,
     ) -> Array:
-        if jax.default_backend() == "cpu" and not self._inferring:  # one primitive is inferred faster than many
-            return conv_on_cpu(self, x, kernel, strides, padding, dilation, input_dilation, groups)
+        # On a CPU XLA's own is 2 times slower, within a device loop 40 times: `benchmarks/kernels_conv.py`. Inference
+        # takes it all the same, one primitive being traced faster than many.
+        if jax.default_backend() == "cpu" and not self._inferring:
+            return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
         return lax.conv_general_dilated(
             x,
             kernel,
