@@ -133,6 +133,10 @@ class Backend(ABC):
     matmul: Binary
     tensordot: Callable[..., Array]  # (a, b, axes)
 
+    # linear algebra, batched over leading axes
+
+    # Fourier transforms
+
     # creation
     @abstractmethod
     def arange(self, start: float, stop: float, step: float, dtype: str) -> Array:

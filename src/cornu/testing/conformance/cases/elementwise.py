@@ -1,0 +1,211 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from cornu.testing.conformance.case import ALL, FLOATS, HALVES, NUMBERS, Case, bools, ints, v, x
+
+C = Case
+ONE = ("float32",)
+inf, nan = np.inf, np.nan
+
+
+def _expit(x: Any) -> Any:
+    return special.expit(np.asarray(x, "float64"))
+
+
+def _unary(names: str, oracle: Callable[..., Any], low: float = -2, high: float = 2, **options: Any) -> list[Case]:
+    """The ops called `names` on numbers within the domain."""
+    options = {"dtypes": ALL, **options}
+
+    def of_numbers(x: np.ndarray) -> Any:
+        return oracle(x.astype("float64") if x.dtype == bool else x)  # NumPy's own sine of a bool has 16 bits
+
+    return [C(name, (x(2, 3, low=low, high=high),), of_numbers, **options) for name in names.split()]
+
+
+UNARY = [
+    *_unary("abs absolute", np.abs),
+    *_unary("arccos", np.arccos, -0.9, 0.9),
+    *_unary("arccosh", np.arccosh, 1.1, 5),
+    *_unary("arcsin", np.arcsin, -0.9, 0.9),
+    *_unary("arcsinh", np.arcsinh),
+    *_unary("arctan", np.arctan),
+    *_unary("arctanh", np.arctanh, -0.9, 0.9, dtypes=FLOATS),
+    *_unary("ceil", np.ceil),
+    *_unary("cos", np.cos),
+    *_unary("cosh", np.cosh),
+    *_unary("erf", special.erf),
+    *_unary("erfinv", special.erfinv, -0.9, 0.9, dtypes=FLOATS),
+    *_unary("exp", np.exp),
+    *_unary("expm1", np.expm1),
+    *_unary("floor", np.floor),
+    *_unary("isfinite", np.isfinite),
+    *_unary("isinf", np.isinf),
+    *_unary("isnan", np.isnan),
+    *_unary("log", np.log, 0.1, 5, dtypes=NUMBERS),
+    *_unary("log10", np.log10, 0.1, 5, dtypes=NUMBERS),
+    *_unary("log1p", np.log1p, -0.5, 5),
+    *_unary("log2", np.log2, 0.1, 5, dtypes=NUMBERS),
+    *_unary("logical_not", np.logical_not, -1, 2),
+    *_unary("negative", np.negative, dtypes=NUMBERS),
+    *_unary("reciprocal", np.reciprocal, 0.5, 3, dtypes=FLOATS),
+    *_unary("round", np.round, -3, 3, dtypes=NUMBERS),
+    *_unary("rsqrt", lambda x: x**-0.5, 0.5, 5, dtypes=FLOATS),
+    *_unary("sigmoid", _expit),
+    *_unary("sign", np.sign, dtypes=NUMBERS),
+    *_unary("sin", np.sin),
+    *_unary("sinh", np.sinh),
+    *_unary("sqrt", np.sqrt, 0.1, 5),
+    *_unary("square", np.square, dtypes=NUMBERS),
+    *_unary("stop_gradient", lambda x: x, gradient=False),
+    *_unary("tan", np.tan, -1.2, 1.2),
+    *_unary("tanh", np.tanh),
+    # activations
+    *_unary("celu", lambda x: np.maximum(x, 0) + np.expm1(np.minimum(x, 0)), dtypes=NUMBERS),
+    *_unary("elu", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), dtypes=NUMBERS),
+    *_unary("hard_shrink", lambda x: np.where(np.abs(x) > 0.5, x, 0), dtypes=FLOATS),
+    *_unary("hard_sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), -5, 5, dtypes=FLOATS),
+    *_unary("hard_silu", lambda x: x * np.clip(x / 6 + 0.5, 0, 1), -5, 5, dtypes=FLOATS),
+    *_unary("hard_tanh", lambda x: np.clip(x, -1, 1), dtypes=NUMBERS),
+    *_unary("leaky_relu", lambda x: np.where(x > 0, x, 0.2 * x), dtypes=FLOATS),
+    *_unary("log_sigmoid", lambda x: -np.logaddexp(0, -np.asarray(x, float)), -5, 5, dtypes=NUMBERS),
+    *_unary("mish", lambda x: x * np.tanh(np.logaddexp(0, x)), -5, 5, dtypes=NUMBERS),
+    *_unary("relu", lambda x: np.maximum(x, 0), dtypes=NUMBERS),
+    *_unary("relu6", lambda x: np.clip(x, 0, 6), -2, 9, dtypes=NUMBERS),
+    *_unary("selu", lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))),
+    *_unary("silu", lambda x: x * _expit(x), -5, 5, dtypes=NUMBERS),
+    *_unary("soft_shrink", lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0), dtypes=FLOATS),
+    *_unary("softplus", lambda x: np.logaddexp(0, x), -5, 5, dtypes=NUMBERS),
+    *_unary("softsign", lambda x: x / (1 + np.abs(x)), dtypes=NUMBERS),
+    *_unary("sparse_plus", lambda x: np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x)), dtypes=FLOATS),
+    *_unary("sparse_sigmoid", lambda x: np.clip((x + 1) / 2, 0, 1), dtypes=FLOATS),
+    *_unary("squareplus", lambda x: (x + np.sqrt(x * x + 4)) / 2, dtypes=NUMBERS),
+    *_unary("tanh_shrink", lambda x: x - np.tanh(x), dtypes=NUMBERS),
+]
+
+
+def _gelu(x: Any, approximate: bool = True) -> Any:
+    inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+    return x / 2 * (1 + np.tanh(inner)) if approximate else x * special.ndtr(x)
+
+
+def _threshold(x: Any, threshold: float, default_value: float) -> Any:
+    return np.where(x > threshold, x, default_value)
+
+
+UNARY_WITH_ARGUMENTS = [
+    C("cast", (x(2, 3), "float16"), lambda x, dtype: x, dtypes=ALL),
+    C("cast", (x(2, 3), "int32"), lambda x, dtype: np.trunc(x), dtypes=ALL),
+    C("cast", (x(2, 3), "bool"), lambda x, dtype: x != 0, dtypes=ALL),
+    C("celu", (x(2, 3),), lambda x, alpha: np.maximum(x, 0) + 2 * np.expm1(np.minimum(x, 0) / 2), {"alpha": 2.0}),
+    C("clip", (x(2, 3), -1, 1), np.clip, dtypes=NUMBERS),
+    C("clip", (x(2, 3), x(3, low=-1, high=0), 1), np.clip),
+    C("elu", (x(2, 3),), lambda x, alpha: np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0))), {"alpha": 0.5}),
+    C("gelu", (x(2, 3),), _gelu, dtypes=NUMBERS),
+    C("gelu", (x(2, 3),), _gelu, {"approximate": False}, dtypes=NUMBERS),
+    C("glu", (x(2, 4),), lambda x: x[:, :2] * _expit(x[:, 2:])),
+    C("glu", (x(4, 3),), lambda x, axis: x[:2] * _expit(x[2:]), {"axis": 0}, batch=False),
+    C("hard_shrink", (x(2, 3), 1.0), lambda x, t: np.where(np.abs(x) > t, x, 0)),
+    C("leaky_relu", (x(2, 3), 0.1), lambda x, slope: np.where(x > 0, x, slope * x)),
+    C("nan_to_num", (v(1, nan, 2),), np.nan_to_num, gradient=False),
+    C("nan_to_num", (v(nan, inf, -inf, 3), 1.0, 2.0, -2.0), lambda *a: np.array([1.0, 2, -2, 3]), gradient=False),
+    C("nan_to_num", (v(inf, -inf),), lambda x: np.finfo("float32").max * np.sign(x), dtypes=ONE, gradient=False),
+    C("round", (v(0.5, 1.5, -0.5, 2.5, 1.25),), np.round, gradient=False),
+    C("round", (v(0.126, 1.5, -3.257), 2), np.round, dtypes=ONE),
+    C("soft_shrink", (x(2, 3), 1.0), lambda x, t: np.sign(x) * np.maximum(np.abs(x) - t, 0)),
+    C("squareplus", (x(2, 3), 1.0), lambda x, b: (x + np.sqrt(x * x + b)) / 2),
+    C("threshold", (x(2, 3), 0.5, -1.0), _threshold),
+]
+
+# Where formulas written carelessly go wrong.
+EDGES = [
+    *(C(name, (x(0, 3),), getattr(np, name), dtypes=ONE, batch=False) for name in "exp negative isnan square".split()),
+    *(C(name, (x(),), getattr(np, name), dtypes=ONE) for name in "exp negative isnan square".split()),
+    C("erf", (v(1e-30, 1e-4, 0.5, 1, 2, 3.5, 6, -0.8, -inf, inf, nan),), special.erf, tolerance=0.1, gradient=False),
+    C("erfinv", (v(1e-6, 0.5, 0.9, 0.999, -0.25, 1, -1),), special.erfinv, dtypes=ONE, gradient=False),
+    C("exp", (v(-1e4, -inf, 0, inf, nan),), np.exp, gradient=False),
+    C("expm1", (v(1e-20, 1e-7, -1e-7, -100.0),), np.expm1, dtypes=ONE, tolerance=1e-10),
+    C("floor", (v(-0.0, -0.5, inf, nan),), np.floor, gradient=False),
+    C("gelu", (v(-1e4, -30, 0, 30, 1e4),), _gelu),
+    C("gelu", (v(-1e4, -30, 0, 30, 1e4),), _gelu, {"approximate": False}),
+    C("isfinite", (v(nan, inf, -inf, 1),), np.isfinite),
+    C("isinf", (v(nan, inf, -inf, 1),), np.isinf),
+    C("isnan", (v(nan, inf, -inf, 1),), np.isnan),
+    C("log", (v(0, -1, inf, nan, 1),), np.log, gradient=False),
+    C("log1p", (v(1e-20, 1e-7, -1e-7),), np.log1p, dtypes=ONE, tolerance=1e-10),
+    C("log_sigmoid", (v(-1e4, -100, 0, 100, 1e4),), lambda x: -np.logaddexp(0, -x)),
+    C("logaddexp", (v(-inf, inf, -inf, 1e4, 3), v(-inf, inf, 1, 1e4, nan)), np.logaddexp, gradient=False),
+    C("logsumexp", (v([1e4, 1e4, -1e4]),), special.logsumexp, dtypes=HALVES),
+    C("logsumexp", (v([-inf, -inf]),), special.logsumexp, gradient=False),
+    C("logsumexp", (v([inf, 1.0]),), special.logsumexp, gradient=False),
+    C("logsumexp", (v([nan, 1.0]),), special.logsumexp, gradient=False),
+    C("log_softmax", (v([[1e4, 0, -1e4]]),), lambda x: special.log_softmax(x, -1)),
+    C("max", (v(1, nan, 2),), np.max, gradient=False),
+    C("maximum", (v(nan, 1, -0.0), v(1, nan, 0.0)), np.maximum, gradient=False),
+    C("mish", (v(-1e4, 0, 1e4),), lambda x: x * np.tanh(np.logaddexp(0, x)), dtypes=HALVES),
+    C("mod", (v(5, -5, 5, -5, 5.5), v(3, 3, -3, -3, inf)), np.mod, gradient=False),
+    C("multiply", (np.array([2**31 - 1], "int32"), np.array([2], "int32")), np.multiply, label="overflow wraps"),
+    C("negative", (v(0.0, -0.0, inf),), np.negative, gradient=False),
+    C("norm", (v([3e30, 4e30]),), lambda x: np.float64(5e30), dtypes=ONE, gradient=False),
+    C("norm", (v([3e-30, 4e-30]),), lambda x: np.float64(5e-30), dtypes=ONE, tolerance=1e-30, gradient=False),
+    C("norm", (v([0.0, 0.0]),), np.linalg.norm, gradient=False),
+    C("norm", (v([inf, 1.0]),), np.linalg.norm, gradient=False),
+    C("power", (v(0, 0, 2, -2, 4), v(0, 1, -1, 2, 0.5)), np.power, gradient=False),
+    C("relu", (v(nan, -0.0, inf, -inf),), lambda x: np.maximum(x, 0), gradient=False),
+    C("rsqrt", (v(0, inf, 1e-30),), lambda x: x**-0.5, dtypes=ONE, gradient=False),
+    C("sigmoid", (v(-1e4, -80, 0, 80, 1e4),), _expit),
+    C("sign", (v(nan, -0.0, inf, -inf),), np.sign, gradient=False),
+    C("silu", (v(-1e4, -30, 0, 1e4),), lambda x: x * _expit(x)),
+    C("softmax", (v([[1e4, 0, -1e4]]),), lambda x: special.softmax(x, -1), dtypes=HALVES),
+    C("softmax", (v([[-inf, 0, 1]]),), lambda x: special.softmax(x, -1), gradient=False),
+    C("softplus", (v(-1e4, -100, 0, 100, 1e4),), lambda x: np.logaddexp(0, x)),
+    C("std", (v(1e4, 1e4 + 1, 1e4 + 2),), np.std, dtypes=ONE, gradient=False),
+    C("sum", (x(0, 3),), np.sum, {"axis": 0}, dtypes=ALL, batch=False),
+    C("tanh", (v(-1e4, 0, 1e4, 1e-20),), np.tanh),
+    C("var", (v(1e4, 1e4 + 1, 1e4 + 2),), np.var, dtypes=ONE),
+    C("var", (v([7e4, 7e4]),), np.var, dtypes=("float32", "bfloat16")),
+    C("mean", (v([6e4, 6e4]),), np.mean, dtypes=HALVES),
+    C("where", (np.array([True, False]), v(1, 2), v(nan, 3)), np.where, gradient=False),
+]
+
+
+def _binary(names: str, dtypes: tuple[str, ...] = ALL, low: float = -2, high: float = 2, **options: Any) -> list[Case]:
+    """Two arrays of one shape, of shapes to be broadcast, and an array with a Python number."""
+    found = []
+    for name in names.split():
+        oracle = options.get("oracle") or getattr(np, name)
+        rest = {k: value for k, value in options.items() if k != "oracle"}
+        one = x(2, 3, low=low, high=high)
+        found += [
+            C(name, (one, x(2, 3, low=low + 0.1, high=high)), oracle, dtypes=dtypes, **rest),
+            C(name, (one, x(4, 1, 3, low=low, high=high)), oracle, dtypes=ONE, batch=False, **rest),
+            C(name, (one, 2), oracle, dtypes=FLOATS, **rest),
+        ]
+    return found
+
+
+BINARY = [
+    *_binary("add multiply maximum minimum"),
+    *_binary("subtract", NUMBERS),
+    *_binary("equal not_equal greater greater_equal less less_equal", low=-1, high=1.5),
+    *_binary("logical_and logical_or logical_xor", low=-1, high=2, gradient=False),
+    *_binary("arctan2", FLOATS, 0.5, 2),
+    *_binary("divide true_divide", NUMBERS, 1, 4),
+    *_binary("floor_divide", NUMBERS, 1, 6, gradient=False),
+    *_binary("mod", NUMBERS, 1, 6, gradient=False),
+    *_binary("logaddexp", NUMBERS, oracle=lambda a, b: np.logaddexp(np.asarray(a, float), b)),
+    *_binary("power", FLOATS, 0.5, 2),
+    C("power", (ints(2, 3), 2), np.power, label="integers"),
+    C("add", (x(2, 3), 0.5), np.add, dtypes=NUMBERS),
+    C("multiply", (x(2, 3), True), np.multiply, dtypes=NUMBERS),
+    C("where", (bools(2, 3), x(2, 3), x(2, 3)), np.where, dtypes=ALL),
+    C("where", (bools(2, 1), x(3), 0.0), np.where, batch=False),
+]
+
+CASES = [*UNARY, *UNARY_WITH_ARGUMENTS, *EDGES, *BINARY]
