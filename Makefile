@@ -33,6 +33,7 @@ contracts: $(STAMP)
 
 budget: $(STAMP)
 	$(BIN)/python scripts/size.py
+	$(BIN)/python scripts/op_table.py --check
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from cornu.backend.contract import Array, Backend
 from cornu.base import config
+from cornu.base.config import local, settings
 from cornu.base.errors import MissingDependencyError, bad_choice
 from cornu.base.lazy import lazy_names
 
@@ -37,7 +38,7 @@ __getattr__, __dir__, _public = lazy_names(
 __all__ = ["Array", "B", "Backend", "current", "load", *_public]
 
 _BUILT_IN = {"jax": "JaxBackend", "numpy": "NumpyBackend"}
-_loaded: dict[str, Backend] = {}
+_loaded: dict[str | None, Backend] = {}
 
 
 def load(name: str) -> Backend:
@@ -60,8 +61,7 @@ def load(name: str) -> Backend:
 
 def current() -> Backend:
     """The backend in use here and now."""
-    name = config.backend()
-    return _loaded.get(name) or load(name)
+    return _loaded.get(local.backend or settings.backend) or load(config.backend())
 
 
 class _Current:
@@ -69,8 +69,8 @@ class _Current:
 
     __slots__ = ()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(current(), name)
+    def __getattribute__(self, name: str) -> Any:  # called at once, __getattr__ only after a search in vain
+        return getattr(_loaded.get(local.backend or settings.backend) or load(config.backend()), name)
 
 
 B = cast(Backend, _Current())

@@ -29,10 +29,18 @@ class Backend(ABC):
     name: str
     array_types: tuple[type, ...]
     """Types that pass for this backend's arrays, tracers included."""
+    known_arrays: dict[tuple[type, Any], bool]
+    """Types and dtypes that were seen to be this backend's arrays, and whether they are floats."""
     native: Mapping[str, Callable[..., Any]] = {}
     """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark."""
     probe_sizes: tuple[int, int]
     """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
+
+    loops_in_python = False
+    """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
+
+    def __init__(self) -> None:
+        self.known_arrays = {}
 
     # element-wise, one argument
     abs: Unary
@@ -42,15 +50,18 @@ class Backend(ABC):
     arcsinh: Unary
     arctan: Unary
     arctanh: Unary
+    cbrt: Unary
     ceil: Unary
     conj: Unary
     cos: Unary
     cosh: Unary
     erf: Unary
+    erfc: Unary
     erfinv: Unary
     exp: Unary
     expm1: Unary
     floor: Unary
+    i0e: Unary  # the modified Bessel function I₀ · exp(-|x|)
     imag: Unary
     isfinite: Unary
     isinf: Unary
@@ -82,6 +93,8 @@ class Backend(ABC):
     divide: Binary
     equal: Binary
     floor_divide: Binary
+    fmod: Binary
+    gcd: Binary
     greater: Binary
     greater_equal: Binary
     left_shift: Binary
@@ -94,12 +107,13 @@ class Backend(ABC):
     minimum: Binary
     mod: Binary
     multiply: Binary
+    nextafter: Binary
     not_equal: Binary
     power: Binary
     right_shift: Binary
     subtract: Binary
 
-    # reductions and scans along axes
+    # reductions and scans along axes; sums and products keep the dtype
     all: Reduction
     any: Reduction
     max: Reduction
@@ -121,11 +135,13 @@ class Backend(ABC):
     pad: Callable[..., Array]  # (x, pairs, mode="constant", constant_values=0)
     repeat: Callable[..., Array]  # (x, repeats, axis)
     reshape: Callable[..., Array]  # (x, shape)
+    searchsorted: Callable[..., Array]  # (ascending, values, side="left")
     squeeze: Callable[..., Array]  # (x, axis)
     stack: Callable[..., Array]  # (xs, axis)
     take_along_axis: Callable[..., Array]  # (x, indices, axis)
     tile: Callable[..., Array]  # (x, repeats)
     transpose: Callable[..., Array]  # (x, axes)
+    view: Callable[..., Array]  # (x, dtype): the same bytes
     where: Callable[..., Array]  # (condition, a, b)
 
     # products
@@ -133,9 +149,26 @@ class Backend(ABC):
     matmul: Binary
     tensordot: Callable[..., Array]  # (a, b, axes)
 
-    # linear algebra, batched over leading axes
+    # linear algebra, batched over leading axes, in float32 at least; NaN where a matrix has no such thing
+    cholesky: Unary  # of a symmetric matrix, lower
+    det: Unary
+    eig: Callable[[Array], tuple[Array, Array]]  # values, vectors: complex
+    eigh: Callable[[Array], tuple[Array, Array]]  # of a symmetric matrix, in ascending order
+    lu_factor: Callable[[Array], tuple[Array, Array]]  # L below and U on and above the diagonal; pivots, int32
+    pinv: Callable[..., Array]  # (x, rcond)
+    qr: Callable[..., tuple[Array, Array]]  # (x, mode)
+    slogdet: Callable[[Array], tuple[Array, Array]]
+    solve: Binary  # (…, n, n), (…, n, k)
+    solve_triangular: Callable[..., Array]  # (a, b, lower), broadcast together
+    svd: Callable[..., Any]  # (x, full_matrices, compute_uv)
 
-    # Fourier transforms
+    # signals
+    complex: Binary  # of the real and the imaginary part
+    correlate: Callable[..., Array]  # (a, v, mode), of one axis
+    fftn: Callable[..., Array]  # (complex x, axes)
+    ifftn: Callable[..., Array]
+    irfft: Callable[..., Array]  # (complex x, n): along the last axis
+    rfft: Callable[..., Array]  # (real x, n)
 
     # creation
     @abstractmethod
@@ -157,6 +190,10 @@ class Backend(ABC):
 
         Raises BackendMismatchError for another framework's array.
         """
+
+    def scalar(self, value: Any, dtype: Any) -> Array:
+        """A Python number as whatever serves best beside an array of this dtype (a name or the array's own)."""
+        return self.convert(value, dtype)
 
     @abstractmethod
     def cast(self, x: Array, dtype: str) -> Array:
@@ -205,7 +242,7 @@ class Backend(ABC):
 
     @abstractmethod
     def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
-        """`x` with `x[tuple(indices[..., i])]` set to, or increased by, `updates`; mode `"set"`, `"add"`, `"max"`."""
+        """`x` with `x[tuple(indices[..., i])]` set to, or increased by, `updates`; mode "set", "add", "max", "min"."""
 
     # neural networks, channels last
     @abstractmethod
@@ -225,14 +262,22 @@ class Backend(ABC):
     def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
         """Moving maximum (`mode="max"`) or sum (`"sum"`) of (batch, *spatial, channels); padding is neutral."""
 
+    def fused_attention(
+        self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
+    ) -> Array | None:
+        """Attention of (batch, time, heads, depth) by one kernel that keeps no scores, or None if there is none."""
+        return None
+
     # control flow
     @abstractmethod
     def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         """One of two functions of the operands."""
 
     @abstractmethod
-    def while_loop(self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
-        """`body` applied to `state` while `cond` holds."""
+    def while_loop(
+        self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
+    ) -> Any:
+        """`body` applied to `state` while `cond` holds, at most `limit` times; with a limit it has gradients."""
 
     @abstractmethod
     def scan(
@@ -283,6 +328,26 @@ class Backend(ABC):
     @abstractmethod
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
         """`((loss, aux), gradients)` of `fn(values) -> (loss, aux)` at `values`."""
+
+    @abstractmethod
+    def vjp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
+    ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
+        """`(results, pullback, aux)` of `fn(values) -> (results, aux)`; the pullback takes gradients of the results."""
+
+    @abstractmethod
+    def jvp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
+    ) -> tuple[list[Array], list[Array], Any]:
+        """`(results, their tangents, aux)` of `fn(values) -> (results, aux)`."""
+
+    def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """`fn`, whose gradient computes intermediate values again; this body is for backends without gradients."""
+        return fn
+
+    @abstractmethod
+    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
+        """`fn` of each entry along the leading axis of the nest `xs`, all at once, stacked."""
 
     @abstractmethod
     def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:

@@ -11,14 +11,16 @@ from cornu.backend.contract import Array, Backend, Pairs
 from cornu.base.errors import BackendMismatchError
 
 _SAME_NAME = """
-abs arccos arccosh arcsin arcsinh arctan arctanh ceil conj cos cosh exp expm1 floor imag isfinite isinf isnan log log1p
-logical_not negative real rint sign sin sinh sqrt tan tanh bitwise_not
-add arctan2 bitwise_and bitwise_or bitwise_xor divide equal floor_divide greater greater_equal left_shift less
-less_equal logical_and logical_or logical_xor maximum minimum mod multiply not_equal power right_shift subtract
+abs arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil conj cos cosh exp expm1 floor imag isfinite isinf isnan log
+log1p logical_not negative real rint sign sin sinh sqrt tan tanh bitwise_not
+add arctan2 bitwise_and bitwise_or bitwise_xor divide equal floor_divide fmod gcd greater greater_equal left_shift
+less less_equal logical_and logical_or logical_xor maximum minimum mod multiply nextafter not_equal power right_shift
+subtract
 all any max min prod sum cumprod cumsum sort
-broadcast_to concatenate expand_dims flip repeat reshape squeeze stack take_along_axis tile transpose where
-einsum matmul tensordot
+broadcast_to concatenate expand_dims flip repeat reshape searchsorted squeeze stack take_along_axis tile transpose where
+einsum matmul tensordot correlate
 """.split()
+_LINALG = "cholesky det eig eigh pinv qr slogdet solve svd".split()
 _FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch", "tensorflow": "tensorflow"}
 
 
@@ -26,10 +28,12 @@ class NamespaceBackend(Backend):
     """A backend whose namespace `xp` follows NumPy."""
 
     def __init__(self, xp: Any) -> None:
+        super().__init__()
         self.xp = xp
-        for name in _SAME_NAME:
-            if not hasattr(type(self), name):
-                setattr(self, name, getattr(xp, name))
+        for names, space in ((_SAME_NAME, xp), (_LINALG, xp.linalg)):
+            for name in names:
+                if not hasattr(type(self), name):
+                    setattr(self, name, getattr(space, name))
 
     def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
         return self.xp.full(tuple(shape), value, self.canonical_dtype(dtype))
@@ -50,6 +54,18 @@ class NamespaceBackend(Backend):
         if mode == "constant":
             return self.xp.pad(x, pairs, mode, constant_values=constant_values)
         return self.xp.pad(x, pairs, mode)
+
+    def fftn(self, x: Array, axes: Sequence[int]) -> Array:
+        return self.xp.fft.fftn(x, axes=axes)
+
+    def ifftn(self, x: Array, axes: Sequence[int]) -> Array:
+        return self.xp.fft.ifftn(x, axes=axes)
+
+    def irfft(self, x: Array, n: int) -> Array:
+        return self.xp.fft.irfft(x, n)
+
+    def rfft(self, x: Array, n: int) -> Array:
+        return self.xp.fft.rfft(x, n)
 
     def check_foreign(self, x: Any) -> None:
         """Raises BackendMismatchError if `x` is an array of another framework."""

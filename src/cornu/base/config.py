@@ -35,6 +35,7 @@ class _Settings:
     max_epochs: int | None = None
     max_steps_per_epoch: int | None = None
     interactive_logging = True
+    flash_attention: bool | None = None  # None: where the backend has a kernel for it
     dtype_policy: Any = None  # set by cornu.base.policies
 
 
@@ -42,8 +43,8 @@ class _Local(threading.local):
     backend: str | None = None
 
 
-_settings = _Settings()
-_local = _Local()
+settings = _Settings()
+local = _Local()
 
 
 def _load() -> None:
@@ -76,42 +77,42 @@ def _load() -> None:
 
 def floatx() -> str:
     """The default float dtype, `"float32"` unless set."""
-    return _settings.floatx
+    return settings.floatx
 
 
 def set_floatx(value: str) -> None:
     """Set the default float dtype: `"float16"`, `"bfloat16"`, `"float32"` or `"float64"`."""
     if value not in _FLOATS:
         raise bad_choice("floatx", value, _FLOATS)
-    _settings.floatx = str(value)
+    settings.floatx = str(value)
 
 
 def epsilon() -> float:
     """The small constant that keeps divisions and logarithms finite, `1e-7` unless set."""
-    return _settings.epsilon
+    return settings.epsilon
 
 
 def set_epsilon(value: float) -> None:
     """Set the small constant; a positive number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise ArgumentError(f"epsilon must be a positive number, got {value!r}.")
-    _settings.epsilon = float(value)
+    settings.epsilon = float(value)
 
 
 def image_data_format() -> str:
     """`"channels_last"` (the default) or `"channels_first"`."""
-    return _settings.image_data_format
+    return settings.image_data_format
 
 
 def set_image_data_format(data_format: str) -> None:
     """Set the default image layout: `"channels_last"` or `"channels_first"`."""
-    _settings.image_data_format = standardize_data_format(data_format)
+    settings.image_data_format = standardize_data_format(data_format)
 
 
 def standardize_data_format(data_format: str | None) -> str:
     """`data_format`, or the default where it is None; an unknown one is an error."""
     if data_format is None:
-        return _settings.image_data_format
+        return settings.image_data_format
     lowered = str(data_format).lower()
     if lowered not in _FORMATS:
         raise bad_choice("data_format", data_format, _FORMATS)
@@ -127,13 +128,13 @@ def known_backends() -> list[str]:
 
 def backend() -> str:
     """Name of the backend in use: the innermost `backend_scope`, else the one set, else jax or the first installed."""
-    return _local.backend or _settings.backend or _choose()
+    return local.backend or settings.backend or _choose()
 
 
 def _choose() -> str:
     for name in _BUILT_IN_BACKENDS:
         if importlib.util.find_spec(name):
-            _settings.backend = name
+            settings.backend = name
             return name
     raise AssertionError("numpy is a dependency of cornu")
 
@@ -146,37 +147,37 @@ def _check_backend(name: str) -> str:
 
 def set_backend(backend: str) -> None:
     """Use this backend from now on, in every thread. Objects made before keep theirs."""
-    _settings.backend = _check_backend(backend)
+    settings.backend = _check_backend(backend)
 
 
 @contextlib.contextmanager
 def backend_scope(backend: str) -> Iterator[None]:
     """Use `backend` within the `with` block, in this thread."""
-    before, _local.backend = _local.backend, _check_backend(backend)
+    before, local.backend = local.backend, _check_backend(backend)
     try:
         yield
     finally:
-        _local.backend = before
+        local.backend = before
 
 
 def max_epochs() -> int | None:
     """The most epochs any `fit` runs, or None."""
-    return _settings.max_epochs
+    return settings.max_epochs
 
 
 def set_max_epochs(max_epochs: int | None) -> None:
     """Cap the epochs of every `fit`: for smoke tests. None removes the cap."""
-    _settings.max_epochs = _cap("max_epochs", max_epochs)
+    settings.max_epochs = _cap("max_epochs", max_epochs)
 
 
 def max_steps_per_epoch() -> int | None:
     """The most steps any epoch runs, or None."""
-    return _settings.max_steps_per_epoch
+    return settings.max_steps_per_epoch
 
 
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
     """Cap the steps of every epoch: for smoke tests. None removes the cap."""
-    _settings.max_steps_per_epoch = _cap("max_steps_per_epoch", max_steps_per_epoch)
+    settings.max_steps_per_epoch = _cap("max_steps_per_epoch", max_steps_per_epoch)
 
 
 def _cap(name: str, value: int | None) -> int | None:
@@ -187,17 +188,32 @@ def _cap(name: str, value: int | None) -> int | None:
 
 def is_interactive_logging_enabled() -> bool:
     """Whether progress goes to the terminal (else to `logging`)."""
-    return _settings.interactive_logging
+    return settings.interactive_logging
 
 
 def enable_interactive_logging() -> None:
     """Show progress on the terminal."""
-    _settings.interactive_logging = True
+    settings.interactive_logging = True
 
 
 def disable_interactive_logging() -> None:
     """Send progress to `logging` instead of the terminal."""
-    _settings.interactive_logging = False
+    settings.interactive_logging = False
 
 
 _load()
+
+
+def enable_flash_attention() -> None:
+    """Compute attention by the backend's fused kernel, and fail where it has none."""
+    settings.flash_attention = True
+
+
+def disable_flash_attention() -> None:
+    """Never compute attention by a fused kernel."""
+    settings.flash_attention = False
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """True or False as enabled or disabled; None, as at first: a fused kernel is used where there is one."""
+    return settings.flash_attention

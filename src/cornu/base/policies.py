@@ -70,13 +70,13 @@ FloatDTypePolicy = DTypePolicy
 
 def dtype_policy() -> DTypePolicy:
     """The global policy; `floatx` for both dtypes unless set."""
-    policy = config._settings.dtype_policy
+    policy = config.settings.dtype_policy
     return policy if policy is not None else DTypePolicy(config.floatx())
 
 
 def set_dtype_policy(policy: str | DTypePolicy | None) -> None:
     """Set the global policy, used by every layer made from now on that is given no `dtype`. None resets it."""
-    config._settings.dtype_policy = None if policy is None else get(policy)
+    config.settings.dtype_policy = None if policy is None else get(policy)
 
 
 def get(identifier: Any) -> DTypePolicy:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 
 from cornu.backend import current
 from cornu.backend.contract import Array, Backend
+from cornu.base import config
 from cornu.base.dtypes import float_type, is_float, result_type, standardize_dtype
 from cornu.base.errors import CornuError, DTypeError, OpError
-from cornu.core.symbolic import KerasTensor, OpCall, record
+from cornu.core.symbolic import KerasTensor, OpCall, any_symbolic, record
 from cornu.core.variable import Variable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,8 +25,6 @@ Untyped = Any
 
 natives = True
 """Whether ops may use their backend's native kernels; tests switch it off to run the bodies."""
-_known_types: defaultdict[str, set[type]] = defaultdict(set)
-"""By backend, the types that were seen to be its arrays."""
 
 
 @overload
@@ -52,29 +50,15 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
         if "Tensor" in str(p.annotation) or "Untyped" in str(p.annotation)
     }
     array_names = {p for _, _, p in kinds.values()}
+    several = [i for i, p in enumerate(signature.parameters.values()) if i in kinds and p.kind is p.VAR_POSITIONAL]
+    rest = several[0] if several else None
     join = {"same": result_type, "float": float_type}.get(promotion or "")
 
-    firsts = [i for i, (_, many, _) in kinds.items() if not many]
-    typed_firsts = [i for i, (typed, many, _) in kinds.items() if typed and not many]
-    plain_only = len(firsts) == len(kinds)
+    plain_only = rest is None and not any(many for _, many, _ in kinds.values())
+    places = [(i, typed and join is not None) for i, (typed, _, _) in kinds.items()]
     wants_float = join is float_type
-
-    def is_ready(backend: Backend, args: tuple[Any, ...]) -> bool:
-        """Whether the arguments are arrays of the backend that need no promotion: the usual case, decided cheaply."""
-        known, count = _known_types[backend.name], len(args)
-        for i in firsts:
-            if i < count and type(args[i]) not in known and args[i] is not None:
-                return False
-        if join is not None:
-            dtype = None
-            for i in typed_firsts:
-                if i < count and args[i] is not None:
-                    if dtype is None:
-                        dtype = args[i].dtype
-                    elif args[i].dtype != dtype:
-                        return False
-            return not wants_float or dtype is None or is_float(standardize_dtype(dtype))
-        return True
+    lone = places[0][0] if plain_only and len(places) == 1 else None  # the only array parameter
+    fitting = (True,) if wants_float else (True, False)
 
     @functools.wraps(body)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -83,9 +67,39 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
         backend = current()
-        if not plain_only or not is_ready(backend, args):
+        # The usual case, decided cheaply: arrays of the backend, of one dtype where that matters, and numbers.
+        known, count, ready = backend.known_arrays, len(args), plain_only
+        if lone is not None:
+            if lone < count and (value := args[lone]) is not None:
+                ready = known.get((type(value), getattr(value, "dtype", None)), None) in fitting
+        elif plain_only:
+            dtype: Any = None
+            numbers: tuple[int, ...] = ()
+            for i, takes_part in places:
+                if i < count and (value := args[i]) is not None:
+                    found = known.get((type(value), getattr(value, "dtype", None)))
+                    if found is None:
+                        if not takes_part or type(value) not in (float, int):
+                            ready = False
+                            break
+                        numbers += (i,)
+                    elif takes_part:
+                        if wants_float and not found:
+                            ready = False
+                            break
+                        if dtype is None:
+                            dtype, floating = value.dtype, found
+                        elif value.dtype != dtype:
+                            ready = False
+                            break
+            if numbers and ready:
+                ready = dtype is not None and floating
+                if ready:
+                    args = tuple(backend.scalar(a, dtype) if i in numbers else a for i, a in enumerate(args))
+        if not ready:
             values = list(args)
-            for i, (_, many, parameter) in kinds.items():
+            at = kinds if rest is None else kinds | dict.fromkeys(range(rest, len(values)), kinds[rest])
+            for i, (_, many, parameter) in at.items():
                 if i >= len(values):
                     break
                 if many and not isinstance(values[i], list | tuple):
@@ -98,7 +112,7 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
                             check(*values, **kwargs)
                         return record(OpCall(call), call, tuple(values), kwargs, call)
             try:
-                _convert(backend, values, kinds, join)
+                _convert(backend, values, at, join)
             except (TypeError, ValueError) as error:
                 if isinstance(error, CornuError):
                     raise
@@ -107,13 +121,29 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
         try:
             if check is not None:
                 check(*args, **kwargs)
-            return ((natives and backend.native.get(name)) or body)(*args, **kwargs)
+            native = backend.native.get(name) if natives and backend.native else None
+            return (native or body)(*args, **kwargs)
         except CornuError:
             raise
         except (TypeError, ValueError, IndexError) as error:
             raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
 
     return call
+
+
+def structured_op(body: F) -> F:
+    """Make an op of a function whose arguments are nests of tensors, with functions of them: nothing is converted.
+
+    With a symbolic tensor among the leaves the body is traced for its result's spec and a node is recorded.
+    """
+
+    @functools.wraps(body)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if any_symbolic((args, kwargs)):
+            return record(OpCall(call), call, args, kwargs)
+        return body(*args, **kwargs)
+
+    return cast(F, call)
 
 
 def _convert(
@@ -131,33 +161,40 @@ def _convert(
             values[i] = _array_or_scalar(backend, values[i])
             if typed:
                 promoted.append(values[i])
-    dtype = None
+    dtype, beside = None, any(hasattr(v, "shape") for v in promoted)
     if join is not None and promoted:
-        kinds_of = [type(v) if isinstance(v, int | float | bool | complex) else v.dtype for v in promoted]
+        kinds_of: list[Any] = [type(v) if isinstance(v, int | float | bool | complex) else v.dtype for v in promoted]
         if join is float_type or len(kinds_of) > 1 or isinstance(kinds_of[0], type):
-            dtype = join(*kinds_of)
+            dtype = _joined(join, config.floatx(), *kinds_of)
     for i, (typed, many, _) in kinds.items():
         if i >= len(values):
             break
         if many:
-            values[i] = [_as_array(backend, item, dtype if typed else None) for item in values[i]]
+            values[i] = [_as_array(backend, item, dtype if typed else None, beside) for item in values[i]]
         elif values[i] is not None:
-            values[i] = _as_array(backend, values[i], dtype if typed else None)
+            values[i] = _as_array(backend, values[i], dtype if typed else None, beside)
+
+
+@functools.cache
+def _joined(join: Callable[..., str], floatx: str, *kinds: Any) -> str:
+    """What the kinds promote to, which for Python numbers depends on `floatx`."""
+    return join(*kinds)
 
 
 def _array_or_scalar(backend: Backend, value: Any) -> Any:
     """An array of the backend, or a Python scalar, whose dtype is weak."""
-    if type(value) in _known_types[backend.name] or isinstance(value, bool | int | float | complex):
+    array_types: tuple[Any, ...] = backend.array_types
+    if isinstance(value, array_types):
+        backend.known_arrays[type(value), value.dtype] = is_float(standardize_dtype(value.dtype))
         return value
-    if isinstance(value, backend.array_types):
-        _known_types[backend.name].add(type(value))
+    if isinstance(value, bool | int | float | complex):
         return value
     return backend.convert(value.value if isinstance(value, Variable) else value)
 
 
-def _as_array(backend: Backend, value: Any, dtype: str | None) -> Array:
+def _as_array(backend: Backend, value: Any, dtype: str | None, beside_array: bool) -> Array:
     if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
-        return backend.convert(value, dtype)
+        return backend.scalar(value, dtype) if beside_array and dtype else backend.convert(value, dtype)
     return value if dtype is None else backend.cast(value, dtype)
 
 

@@ -158,8 +158,8 @@ def record(
 ) -> Any:
     """Call `fn` symbolically: infer the specs of its outputs and record a node.
 
-    `variables()` are those that `fn` reads. Where the specs follow from the arguments and the hashable `identity` alone,
-    they are remembered.
+    `variables()` are those that `fn` reads. Where the specs follow from the arguments and the hashable `identity`
+    alone, they are remembered.
     """
     leaves = tree.flatten((args, kwargs))
     at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]

@@ -127,6 +127,7 @@ class Variable(Operators):
         while scope is not None:
             if self in scope.values:
                 return scope.values[self]
+            scope.read[self] = None
             if self._value is None and scope.abstract:
                 return B.zeros(self.shape, self.dtype)
             scope = scope.parent

@@ -1,17 +1,20 @@
-"""Ops of neural networks: activations, normalisations, convolutions, pooling, losses on tensors, attention."""
+"""Ops of neural networks: activations, encodings, normalisations, losses on tensors, attention."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
 from cornu.base.dtypes import standardize_dtype
-from cornu.base.errors import ArgumentError, ShapeError, bad_choice
+from cornu.base.errors import ArgumentError, BackendError, ShapeError
+from cornu.base.lazy import lazy_names
 from cornu.core.op import Tensor, Untyped, op
+from cornu.ops.elementwise import polar as polar
 from cornu.ops.elementwise import sigmoid, tanh
 from cornu.ops.reduction import logsumexp, mean
 
@@ -106,6 +109,9 @@ def hard_silu(x: Tensor) -> Array:
     return x * hard_sigmoid(x)
 
 
+swish, hard_swish = silu, hard_silu
+
+
 @op
 def hard_tanh(x: Tensor) -> Array:
     """x limited to [-1, 1], element-wise; the shape of `x`."""
@@ -193,9 +199,17 @@ def sparsemax(x: Tensor, axis: int = -1) -> Array:
 # encodings
 
 
-@op(promotion=None)
+def _check_classes(x: Any, num_classes: int, *_: Any, **__: Any) -> None:
+    if not isinstance(num_classes, int | np.integer) or num_classes < 0:
+        raise ArgumentError(f"one_hot: num_classes should be an int of at least 0, got {num_classes!r}.")
+
+
+@op(promotion=None, check=_check_classes)
 def one_hot(x: Untyped, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Array:
-    """1 at the index, 0 elsewhere, along a new axis of `num_classes`; indices outside give all zeros."""
+    """1 at the index, 0 elsewhere, along a new axis of `num_classes`; indices outside give all zeros.
+
+    The result is dense; `sparse` is accepted for compatibility.
+    """
     axis = axis % (x.ndim + 1)
     classes = B.reshape(B.arange(0, num_classes, 1, "int32"), [-1 if i == axis else 1 for i in range(x.ndim + 1)])
     return B.cast(B.expand_dims(B.cast(x, "int32"), axis) == classes, standardize_dtype(dtype))
@@ -285,186 +299,24 @@ def normalize(x: Tensor, axis: int = -1, order: int = 2, epsilon: float | None =
     return B.cast(wide / B.maximum(size, epsilon), dtype)
 
 
-# convolution and pooling
-
-
-def _each(value: Any, rank: int, name: str) -> tuple[int, ...]:
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
-        raise ArgumentError(f"{name} should be a positive int or {rank} of them, got {value!r}.")
-    return values
-
-
-def _same(size: int, window: int, stride: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + window - size, 0)
-    return total // 2, total - total // 2
-
-
-def explicit_padding(
-    padding: Any, sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int]
-) -> list[tuple[int, int]]:
-    """`"valid"`, `"same"`, `"causal"`, an int or pairs, as pairs; `windows` are those after dilation."""
-    if isinstance(padding, str):
-        kind = padding.lower()
-        if kind == "valid":
-            return [(0, 0)] * len(sizes)
-        if kind == "same":
-            return [_same(*three) for three in zip(sizes, windows, strides, strict=True)]
-        if kind == "causal" and len(sizes) == 1:
-            return [(windows[0] - 1, 0)]
-        raise bad_choice("padding", padding, ("valid", "same", "causal") if len(sizes) == 1 else ("valid", "same"))
-    pairs = [padding] * len(sizes) if isinstance(padding, int) else list(padding)
-    return [(pair, pair) if isinstance(pair, int) else tuple(pair) for pair in pairs]
-
-
-def _to_last(x: Array, data_format: str) -> Array:
-    return B.transpose(x, (0, *range(2, x.ndim), 1)) if data_format == "channels_first" else x
-
-
-def _from_last(x: Array, data_format: str) -> Array:
-    return B.transpose(x, (0, x.ndim - 1, *range(1, x.ndim - 1))) if data_format == "channels_first" else x
-
-
-@op
-def conv(
-    inputs: Tensor,
-    kernel: Tensor,
-    strides: Any = 1,
-    padding: Any = "valid",
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Array:
-    """Cross-correlation of images with a kernel.
-
-    (batch, *spatial, in) and (*window, in // groups, out) to (batch, *spatial, out); with `"channels_first"` the
-    channels stand after the batch. Groups follow from the kernel's depth. Raises ShapeError where depths disagree.
-    """
-    data_format = config.standardize_data_format(data_format)
-    x = _to_last(inputs, data_format)
-    rank = x.ndim - 2
-    if kernel.ndim != rank + 2:
-        raise ShapeError(
-            f"conv: inputs of shape {tuple(inputs.shape)} need a kernel of {rank + 2} axes, got shape "
-            f"{tuple(kernel.shape)}."
-        )
-    channels, depth, filters = x.shape[-1], kernel.shape[-2], kernel.shape[-1]
-    if channels % depth or filters % (channels // depth):
-        raise ShapeError(
-            f"conv: {channels} channels in inputs of shape {tuple(inputs.shape)} ({data_format}) do not fit a "
-            "kernel of shape "
-            f"{tuple(kernel.shape)}: its depth {depth} should divide them, and the groups should divide {filters}."
-        )
-    strides, dilation = _each(strides, rank, "strides"), _each(dilation_rate, rank, "dilation_rate")
-    windows = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:-2], dilation, strict=True)]
-    pairs = explicit_padding(padding, x.shape[1:-1], windows, strides)
-    for size, window, (low, high) in zip(x.shape[1:-1], windows, pairs, strict=True):
-        if size + low + high < window:
-            raise ShapeError(
-                f"conv: the window {tuple(windows)} (after dilation) is larger than the images of shape "
-                f"{tuple(inputs.shape)}; make the images larger or use padding='same'."
-            )
-    result = B.conv(x, kernel, strides, pairs, dilation, (1,) * rank, channels // depth)
-    return _from_last(result, data_format)
-
-
-@op
-def depthwise_conv(
-    inputs: Tensor,
-    kernel: Tensor,
-    strides: Any = 1,
-    padding: Any = "valid",
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Array:
-    """Each channel convolved by itself: kernel (*window, in, multiplier), result with in · multiplier channels."""
-    *window, channels, multiplier = kernel.shape
-    kernel = B.reshape(kernel, (*window, 1, channels * multiplier))
-    return conv(inputs, kernel, strides, padding, data_format, dilation_rate)
-
-
-@op
-def conv_transpose(
-    inputs: Tensor,
-    kernel: Tensor,
-    strides: Any = 1,
-    padding: str = "valid",
-    output_padding: Any = None,
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Array:
-    """The gradient of `conv` with respect to its inputs: (batch, *spatial, in), kernel (*window, out, in).
-
-    Without `output_padding` a size becomes `size · stride` (`"same"`) or that plus `max(window - stride, 0)`.
-    """
-    data_format = config.standardize_data_format(data_format)
-    x = _to_last(inputs, data_format)
-    rank = x.ndim - 2
-    strides, dilation = _each(strides, rank, "strides"), _each(dilation_rate, rank, "dilation_rate")
-    extra = [None] * rank if output_padding is None else [output_padding] * rank
-    if isinstance(output_padding, list | tuple):
-        extra = list(output_padding)
-    pairs = []
-    for size, k, s, d, more in zip(x.shape[1:-1], kernel.shape[:-2], strides, dilation, extra, strict=True):
-        window = (k - 1) * d + 1
-        full = (size - 1) * s + window  # what no padding at all gives
-        if more is None:
-            wanted = size * s if padding == "same" else size * s + max(window - s, 0)
-        else:
-            wanted = full - (2 * (window // 2) if padding == "same" else 0) + more
-        cut = max(full - wanted, 0) // 2 if padding == "same" else 0
-        pairs.append((window - 1 - cut, window - 1 - (full - cut - wanted)))
-    flipped = B.transpose(B.flip(kernel, tuple(range(rank))), (*range(rank), rank + 1, rank))
-    result = B.conv(x, flipped, (1,) * rank, pairs, dilation, strides, 1)
-    return _from_last(result, data_format)
-
-
-def _pool(inputs: Array, pool_size: Any, strides: Any, padding: str, data_format: str | None, mode: str) -> Any:
-    data_format = config.standardize_data_format(data_format)
-    x = _to_last(inputs, data_format)
-    rank = x.ndim - 2
-    window = _each(pool_size, rank, "pool_size")
-    strides = window if strides is None else _each(strides, rank, "strides")
-    pairs = explicit_padding(padding, x.shape[1:-1], window, strides)
-    for size, width, (low, high) in zip(x.shape[1:-1], window, pairs, strict=True):
-        if size + low + high < width:
-            raise ShapeError(
-                f"{mode} pooling: the window {window} is larger than the images of shape {tuple(inputs.shape)}; "
-                "make the "
-                "images larger, the window smaller, or use padding='same'."
-            )
-    result = B.pool(x, window, strides, pairs, "max" if mode == "max" else "sum")
-    if mode == "average":
-        if any(low or high for low, high in pairs):
-            ones = B.full((1, *x.shape[1:-1], 1), 1, standardize_dtype(x.dtype))
-            result = result / B.pool(ones, window, strides, pairs, "sum")
-        else:
-            result = result / math.prod(window)
-    return _from_last(result, data_format)
-
-
-@op
-def max_pool(
-    inputs: Tensor, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
-) -> Array:
-    """The largest value in each window; `strides` default to the window: (batch, *spatial, channels) to the same."""
-    return _pool(inputs, pool_size, strides, padding, data_format, "max")
-
-
-@op(promotion="float")
-def average_pool(
-    inputs: Tensor, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
-) -> Array:
-    """The mean of each window, padding not counted; `strides` default to the window."""
-    return _pool(inputs, pool_size, strides, padding, data_format, "average")
-
-
 # losses on tensors
 
 
+def _check_psnr(x1: Any, x2: Any, max_val: float) -> None:
+    same_shape("psnr: x1 and x2", x1, x2)
+    if not max_val > 0:
+        raise ArgumentError(f"psnr: max_val should be the largest possible value, a positive number, got {max_val!r}.")
+
+
 def _check_same_shape(target: Any, output: Any, *args: Any, **kwargs: Any) -> None:
-    a, b = tuple(target.shape), tuple(output.shape)
+    same_shape("target and output", target, output)
+
+
+def same_shape(what: str, x: Any, y: Any) -> None:
+    """Raises ShapeError unless the known sizes of both agree."""
+    a, b = tuple(x.shape), tuple(y.shape)
     if len(a) != len(b) or any(m is not None and n is not None and m != n for m, n in zip(a, b, strict=True)):
-        raise ShapeError(f"target and output should have one shape, got {a} and {b}.")
+        raise ShapeError(f"{what} should have one shape, got {a} and {b}.")
 
 
 @op(promotion="float", check=_check_same_shape)
@@ -513,6 +365,15 @@ def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = Fals
     return -(target * B.log(output) + (1 - target) * B.log(1 - output))
 
 
+@op(promotion="float", check=_check_psnr)
+def psnr(x1: Tensor, x2: Tensor, max_val: float) -> Array:
+    """10 · log₁₀(max² / mean((x1 - x2)²)) in decibels, a scalar; `max_val` is the largest possible value."""
+    dtype = standardize_dtype(x1.dtype)
+    x1, x2 = (B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x for x in (x1, x2))
+    decibels = (2 * math.log(max_val) - B.log(mean((x1 - x2) * (x1 - x2)))) * (10 / math.log(10))
+    return B.cast(decibels, dtype)
+
+
 # attention
 
 
@@ -532,12 +393,27 @@ def dot_product_attention(
 
     (batch, queries, heads, depth) with keys and values (batch, keys, heads, depth), whose heads may be shared by
     groups of query heads. `mask` is true where attention is allowed; a query that may attend to nothing gets the mean.
+    A fused kernel is used where the backend has one for the arguments: never with `flash_attention=False`, and with
+    True its lack is an error; None is what `cornu.config.enable_flash_attention()` and its like set.
     """
     dtype = standardize_dtype(query.dtype)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    flash = config.is_flash_attention_enabled() if flash_attention is None else flash_attention
+    if flash is not False:
+        fused = None
+        if attn_logits_soft_cap is None:
+            fused = B.fused_attention(query, key, value, bias, mask, scale, is_causal)
+        if fused is not None:
+            return fused
+        if flash:
+            raise BackendError(
+                f"dot_product_attention: the backend {B.name!r} has no fused kernel here for {dtype} of shape "
+                f"{tuple(query.shape)}{'' if attn_logits_soft_cap is None else ' with attn_logits_soft_cap'}. Leave "
+                "flash_attention=None, or call `cornu.config.disable_flash_attention()`."
+            )
     groups = query.shape[2] // key.shape[2]
     if groups > 1:  # https://arxiv.org/abs/2305.13245
         key, value = B.repeat(key, groups, 2), B.repeat(value, groups, 2)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = B.einsum("bqhd,bkhd->bhqk", query * B.convert(scale, dtype), key)
     scores = B.cast(scores, "float32") if dtype in ("float16", "bfloat16") else scores
     if attn_logits_soft_cap is not None:
@@ -552,3 +428,24 @@ def dot_product_attention(
     if allowed is not None:
         scores = B.where(allowed, scores, -0.7 * 3.4e38)
     return B.einsum("bhqk,bkhd->bqhd", B.cast(softmax(scores), dtype), value)
+
+
+# Keras has them here too.
+_ELSEWHERE = dict.fromkeys(("ctc_decode", "ctc_loss"), "cornu.ops.ctc") | dict.fromkeys(
+    (
+        "adaptive_average_pool",
+        "adaptive_max_pool",
+        "average_pool",
+        "conv",
+        "conv_transpose",
+        "depth_to_space",
+        "depthwise_conv",
+        "fold",
+        "max_pool",
+        "separable_conv",
+        "space_to_depth",
+        "unfold",
+    ),
+    "cornu.ops.convolution",
+)
+__getattr__, __dir__, _ = lazy_names(__name__, _ELSEWHERE)

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from cornu.backend import B
 from cornu.backend.contract import Array, Axis
+from cornu.base import tree
 from cornu.base.dtypes import standardize_dtype
 from cornu.core.op import Tensor, Untyped, op
 
 _WIDE = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_float32(body: F) -> F:
+    """`body`, which computes on 16-bit floats in 32 bits and gives their dtype back."""
+
+    @functools.wraps(body)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dtypes = [standardize_dtype(leaf.dtype) for leaf in tree.flatten(args) if hasattr(leaf, "dtype")]
+        half = next((dtype for dtype in dtypes if dtype in ("float16", "bfloat16")), None)
+        if half is None:
+            return body(*args, **kwargs)
+
+        def converted(source: str, target: str) -> Callable[[Any], Any]:
+            return lambda a: B.cast(a, target) if hasattr(a, "dtype") and standardize_dtype(a.dtype) == source else a
+
+        wide = tree.map_structure(converted(half, "float32"), args)
+        return tree.map_structure(converted("float32", half), body(*wide, **kwargs))
+
+    return cast(F, call)
 
 
 def _axes(axis: Any) -> Axis:
@@ -26,8 +51,8 @@ def count(x: Array, axis: Axis) -> int:
 
 
 def _widened(x: Array) -> Array:
-    dtype = standardize_dtype(x.dtype)
-    return B.cast(x, _WIDE.get(dtype, dtype))
+    wide = _WIDE.get(standardize_dtype(x.dtype))
+    return x if wide is None else B.cast(x, wide)
 
 
 def _summed(x: Array) -> str:
@@ -38,15 +63,14 @@ def _summed(x: Array) -> str:
 @op
 def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
     """The sum along the axes (all where None); small integers and bool add up in 32 bits."""
-    x = _widened(x)
-    return B.cast(B.sum(x, axis=_axes(axis), keepdims=keepdims), standardize_dtype(x.dtype))
+    return B.sum(_widened(x), axis=_axes(axis), keepdims=keepdims)
 
 
 @op
 def prod(x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Array:
     """The product along the axes (all where None)."""
     x = _widened(x) if dtype is None else B.cast(x, standardize_dtype(dtype))
-    return B.cast(B.prod(x, axis=_axes(axis), keepdims=keepdims), standardize_dtype(x.dtype))
+    return B.prod(x, axis=_axes(axis), keepdims=keepdims)
 
 
 @op(promotion="float")
@@ -93,6 +117,24 @@ def min(x: Tensor, axis: Any = None, keepdims: bool = False, initial: Any = None
             return B.broadcast_to(initial, sum(x, axis, keepdims).shape)
     smallest = B.min(x, axis=_axes(axis), keepdims=keepdims)
     return smallest if initial is None else B.minimum(smallest, initial)
+
+
+@op
+def amax(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The largest element along the axes (all where None)."""
+    return B.max(x, axis=_axes(axis), keepdims=keepdims)
+
+
+@op
+def amin(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The smallest element along the axes (all where None)."""
+    return B.min(x, axis=_axes(axis), keepdims=keepdims)
+
+
+@op
+def ptp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
+    """The largest minus the smallest element along the axes (all where None)."""
+    return amax(x, axis, keepdims) - amin(x, axis, keepdims)
 
 
 @op(promotion=None)
@@ -155,7 +197,7 @@ def cumsum(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
     """The running sum along the axis (of the flattened tensor where None)."""
     x = B.cast(x, _summed(x) if dtype is None else standardize_dtype(dtype))
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
-    return B.cast(B.cumsum(x, axis), standardize_dtype(x.dtype))
+    return B.cumsum(x, axis)
 
 
 @op
@@ -163,7 +205,7 @@ def cumprod(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
     """The running product along the axis (of the flattened tensor where None)."""
     x = B.cast(x, _summed(x) if dtype is None else standardize_dtype(dtype))
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
-    return B.cast(B.cumprod(x, axis), standardize_dtype(x.dtype))
+    return B.cumprod(x, axis)
 
 
 @op(promotion=None)
@@ -180,19 +222,3 @@ def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
     top = B.where(B.isfinite(top), top, 0)
     total = B.log(B.sum(B.exp(x - top), axis=axis, keepdims=True)) + top
     return total if keepdims else B.reshape(total, B.sum(x, axis=axis).shape)
-
-
-@op(promotion="float")
-def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """The Euclidean norm along the axes (all where None); `ord` 1, 2 or inf along one axis."""
-    axis = _axes(axis)
-    if ord in (None, 2, "fro", "euclidean"):
-        scale = B.stop_gradient(B.max(B.abs(x), axis=axis, keepdims=True))  # no overflow of the squares
-        scale = B.where(B.logical_and(scale > 0, B.isfinite(scale)), scale, 1)
-        total = B.sqrt(B.sum((x / scale) ** 2, axis=axis, keepdims=True)) * scale
-        return total if keepdims else B.reshape(total, B.sum(x, axis=axis).shape)
-    if ord == 1:
-        return B.sum(B.abs(x), axis=axis, keepdims=keepdims)
-    if ord == float("inf"):
-        return B.max(B.abs(x), axis=axis, keepdims=keepdims)
-    return B.sum(B.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)

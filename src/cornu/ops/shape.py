@@ -1,20 +1,22 @@
-"""Ops that make, reshape, join, split and index tensors, and products of them."""
+"""Ops that reshape, join and split tensors."""
 
 from __future__ import annotations
 
-import builtins
 import itertools
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cornu.backend import B, current
 from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError
-from cornu.core.op import Tensor, Untyped, op
+from cornu.core.op import Tensor, op
 from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
-from cornu.ops.elementwise import cast
+from cornu.ops import reduction
+from cornu.ops.elementwise import cast, logical_or
 
 
 def shape(x: Any) -> tuple[int | None, ...]:
@@ -25,6 +27,12 @@ def shape(x: Any) -> tuple[int | None, ...]:
 def ndim(x: Any) -> int:
     """The number of axes."""
     return len(shape(x))
+
+
+def size(x: Any) -> Any:
+    """The number of elements; of a symbolic tensor of unknown shape a symbolic int32."""
+    known = shape(x)
+    return reduction.sum(logical_or(x, True)) if None in known else math.prod(known)
 
 
 def dtype(x: Any) -> str:
@@ -58,85 +66,9 @@ def convert_to_numpy(x: Any) -> Any:
     return B.to_numpy(convert_to_tensor(x))
 
 
-def zeros(shape: Sequence[int], dtype: Any = None) -> Array:
-    """A tensor of zeros; `dtype` defaults to `floatx`."""
-    return B.zeros(_sizes(shape), standardize_dtype(dtype))
-
-
-def ones(shape: Sequence[int], dtype: Any = None) -> Array:
-    """A tensor of ones; `dtype` defaults to `floatx`."""
-    return B.full(_sizes(shape), 1, standardize_dtype(dtype))
-
-
-def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> Array:
-    """A tensor of one value; `dtype` defaults to `floatx`."""
-    return B.full(_sizes(shape), fill_value, standardize_dtype(dtype))
-
-
-def _sizes(shape: Any) -> tuple[int, ...]:
+def sizes(shape: Any) -> tuple[int, ...]:
+    """One number or several as a tuple."""
     return (shape,) if isinstance(shape, int) else tuple(shape)
-
-
-@op
-def zeros_like(x: Tensor, dtype: Any = None) -> Array:
-    """Zeros in the shape of `x`."""
-    return B.zeros(x.shape, standardize_dtype(dtype or x.dtype))
-
-
-@op
-def ones_like(x: Tensor, dtype: Any = None) -> Array:
-    """Ones in the shape of `x`."""
-    return B.full(x.shape, 1, standardize_dtype(dtype or x.dtype))
-
-
-@op
-def full_like(x: Tensor, fill_value: Any, dtype: Any = None) -> Array:
-    """One value in the shape of `x`."""
-    return B.full(x.shape, fill_value, standardize_dtype(dtype or x.dtype))
-
-
-def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
-    """`start`, `start + step`, … below `stop`; with one argument from 0. int32 unless a bound is a float."""
-    if stop is None:
-        start, stop = 0, start
-    step = 1 if step is None else step
-    if dtype is None:
-        dtype = standardize_dtype(float if builtins.any(isinstance(v, float) for v in (start, stop, step)) else "int32")
-    return B.arange(start, stop, step, standardize_dtype(dtype))
-
-
-def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
-) -> Any:
-    """`num` evenly spaced values from `start` to `stop`, along a new `axis`; with `retstep` also the distance."""
-    wanted = standardize_dtype(dtype)
-    start, stop = convert_to_tensor(start, wanted), convert_to_tensor(stop, wanted)
-    gaps = builtins.max(num - 1 if endpoint else num, 1)
-    fractions = B.arange(0, num, 1, wanted) / gaps
-    fractions = B.reshape(fractions, (num,) + (1,) * builtins.max(start.ndim, stop.ndim))
-    values = start * (1 - fractions) + stop * fractions
-    values = moveaxis(values, 0, axis) if axis else values
-    return (values, (stop - start) / gaps) if retstep else values
-
-
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
-    """An (N, M) matrix with ones on the k-th diagonal."""
-    rows, columns = B.arange(0, N, 1, "int32"), B.arange(0, N if M is None else M, 1, "int32")
-    return B.cast(rows[:, None] + k == columns[None, :], standardize_dtype(dtype))
-
-
-@op
-def tril(x: Tensor, k: int = 0) -> Array:
-    """The lower triangle up to the k-th diagonal of (…, rows, columns), zeros above."""
-    rows, columns = B.arange(0, x.shape[-2], 1, "int32"), B.arange(0, x.shape[-1], 1, "int32")
-    return B.where(rows[:, None] + k >= columns[None, :], x, B.zeros((), standardize_dtype(x.dtype)))
-
-
-@op
-def triu(x: Tensor, k: int = 0) -> Array:
-    """The upper triangle from the k-th diagonal of (…, rows, columns), zeros below."""
-    rows, columns = B.arange(0, x.shape[-2], 1, "int32"), B.arange(0, x.shape[-1], 1, "int32")
-    return B.where(rows[:, None] + k <= columns[None, :], x, B.zeros((), standardize_dtype(x.dtype)))
 
 
 @op(promotion=None)
@@ -148,7 +80,7 @@ def copy(x: Tensor) -> Array:
 @op(promotion=None)
 def reshape(x: Tensor, newshape: Any) -> Array:
     """The same values in another shape; one size may be -1."""
-    return B.reshape(x, _sizes(newshape))
+    return B.reshape(x, sizes(newshape))
 
 
 @op(promotion=None)
@@ -165,11 +97,22 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Array:
     return B.transpose(x, tuple(order))
 
 
-@op(promotion=None)
+def _check_moveaxis(x: Any, source: Any, destination: Any) -> None:
+    rank = len(tuple(x.shape))
+    sources, targets = (list(sizes(axes)) for axes in (source, destination))
+    outside = [axis for axis in (*sources, *targets) if not -rank <= axis < rank]
+    if outside or len(sources) != len(targets):
+        problem = (
+            f"axis {outside[0]} is not among its {rank}" if outside else "as many destinations as sources are needed"
+        )
+        raise ShapeError(f"moveaxis: {problem}, got {source} and {destination} for a tensor of shape {tuple(x.shape)}.")
+
+
+@op(promotion=None, check=_check_moveaxis)
 def moveaxis(x: Tensor, source: Any, destination: Any) -> Array:
     """Axes moved from `source` to `destination`, the others in their order."""
-    sources = [axis % x.ndim for axis in _sizes(source)]
-    targets = [axis % x.ndim for axis in _sizes(destination)]
+    sources = [axis % x.ndim for axis in sizes(source)]
+    targets = [axis % x.ndim for axis in sizes(destination)]
     order = [axis for axis in range(x.ndim) if axis not in sources]
     for target, axis in sorted(zip(targets, sources, strict=True)):
         order.insert(target, axis)
@@ -206,6 +149,43 @@ def flip(x: Tensor, axis: Any = None) -> Array:
     return B.flip(x, tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, list) else axis)
 
 
+def _needs_axes(op_name: str, count: int) -> Callable[..., None]:
+    """A check that the first argument has so many axes at least."""
+
+    def check(x: Any, *args: Any, **kwargs: Any) -> None:
+        if len(shape(x)) < count:
+            raise ShapeError(f"{op_name} needs a tensor of at least {count} axes, got shape {shape(x)}.")
+
+    return check
+
+
+@op(promotion=None, check=_needs_axes("flipud", 1))
+def flipud(x: Tensor) -> Array:
+    """The rows (first axis) in reverse."""
+    return B.flip(x, 0)
+
+
+@op(promotion=None, check=_needs_axes("fliplr", 2))
+def fliplr(x: Tensor) -> Array:
+    """The columns (second axis) in reverse."""
+    return B.flip(x, 1)
+
+
+def _check_rot90(array: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> None:
+    rank = len(shape(array))
+    if len(axes) != 2 or not all(-rank <= axis < rank for axis in axes) or (axes[0] - axes[1]) % rank == 0:
+        raise ArgumentError(f"rot90: axes should be two different axes of shape {shape(array)}, got {axes}.")
+
+
+@op(promotion=None, check=_check_rot90)
+def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
+    """Turned k times by 90° in the plane of two axes, from the first towards the second."""
+    first, second = axes
+    if k % 2 == 0:
+        return B.flip(array, (first, second)) if k % 4 else array
+    return B.flip(swapaxes(array, first, second), first if k % 4 == 1 else second)
+
+
 @op(promotion=None)
 def roll(x: Tensor, shift: int, axis: int | None = None) -> Array:
     """Elements moved by `shift` along the axis (the flattened tensor where None), those leaving enter anew."""
@@ -227,7 +207,7 @@ def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Array:
 @op(promotion=None)
 def tile(x: Tensor, repeats: Any) -> Array:
     """The whole tensor repeated along each axis."""
-    return B.tile(x, _sizes(repeats))
+    return B.tile(x, sizes(repeats))
 
 
 @op
@@ -259,7 +239,45 @@ def stack(x: Sequence[Tensor], axis: int = 0) -> Array:
     return B.stack(x, axis)
 
 
-@op(promotion=None)
+@op
+def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Array:
+    """x2 after x1 along the axis (both flattened where None)."""
+    return B.concatenate([ravel(x1), ravel(x2)], 0) if axis is None else B.concatenate([x1, x2], axis)
+
+
+def _at_least(x: Array, count: int) -> Array:
+    """x with axes of size 1 more: (n,) becomes (1, n), and (m, n) (m, n, 1)."""
+    if x.ndim == 0:
+        return B.reshape(x, (1,) * count)
+    x = x[None] if x.ndim < min(count, 2) else x
+    return x[..., None] if x.ndim < count else x
+
+
+@op
+def hstack(xs: Sequence[Tensor]) -> Array:
+    """The tensors joined along the second axis, those of one axis along that."""
+    xs = [_at_least(x, 1) for x in xs]
+    return B.concatenate(xs, 0 if xs[0].ndim == 1 else 1)
+
+
+@op
+def vstack(xs: Sequence[Tensor]) -> Array:
+    """The tensors joined along the first axis; those of one axis are rows."""
+    return B.concatenate([_at_least(x, 2) for x in xs], 0)
+
+
+@op
+def dstack(xs: Sequence[Tensor]) -> Array:
+    """The tensors joined along the third axis, where they lack it a new one."""
+    return B.concatenate([_at_least(x, 3) for x in xs], 2)
+
+
+def _check_split(x: Any, indices_or_sections: Any, axis: int = 0) -> None:
+    if isinstance(indices_or_sections, int) and indices_or_sections < 1:
+        raise ArgumentError(f"indices_or_sections should be at least 1 or a list of cuts, got {indices_or_sections}.")
+
+
+@op(promotion=None, check=_check_split)
 def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """The pieces along the axis: so many equal ones, or cut at the given indices."""
     size, at = x.shape[axis], axis % x.ndim
@@ -273,6 +291,33 @@ def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     return [x[(slice(None),) * at + (slice(a, b),)] for a, b in itertools.pairwise(cuts)]
 
 
+@op(promotion=None, check=_check_split)
+def array_split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+    """Like `split`, into pieces that need not be equal: the first ones are longer by one."""
+    if isinstance(indices_or_sections, int):
+        small, longer = divmod(x.shape[axis], indices_or_sections)
+        indices_or_sections = [i * small + min(i, longer) for i in range(1, indices_or_sections)]
+    return split(x, indices_or_sections, axis)
+
+
+@op(promotion=None, check=_needs_axes("vsplit", 1))
+def vsplit(x: Tensor, indices_or_sections: Any) -> list[Array]:
+    """`split` along the first axis."""
+    return split(x, indices_or_sections, 0)
+
+
+@op(promotion=None, check=_needs_axes("hsplit", 1))
+def hsplit(x: Tensor, indices_or_sections: Any) -> list[Array]:
+    """`split` along the second axis, of a tensor of one axis along that."""
+    return split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
+
+
+@op(promotion=None, check=_needs_axes("dsplit", 3))
+def dsplit(x: Tensor, indices_or_sections: Any) -> list[Array]:
+    """`split` along the third axis."""
+    return split(x, indices_or_sections, 2)
+
+
 @op(promotion=None)
 def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Array]:
     """The slices along the axis, without it."""
@@ -280,89 +325,62 @@ def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Array]:
     return [x[(slice(None),) * at + (i,)] for i in range(x.shape[axis])]
 
 
-@op(promotion=None)
-def get_item(x: Tensor, key: Any) -> Array:
-    """x[key], by NumPy's rules of indexing."""
-    return x[key]
+def _axes_of(side: str, hidden: list[str]) -> list[list[str]]:
+    """One side of a pattern: for each axis the names in it, none for one of size 1; `hidden` stand for an ellipsis."""
+    found: list[list[str]] = []
+    for inner, name in re.findall(r"\(([^()]*)\)|([^\s()]+|[()])", side):
+        if name == "...":
+            found += [[axis] for axis in hidden]
+        elif name:
+            found.append([] if name == "1" else [name])
+        else:
+            found.append([axis for part in inner.split() for axis in (hidden if part == "..." else [part])])
+    return found
 
 
-@op(promotion=None)
-def take(x: Tensor, indices: Untyped, axis: int | None = None) -> Array:
-    """The slices at `indices` along the axis (of the flattened tensor where None); negative ones count from the end."""
-    x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
-    return B.take(x, B.where(indices < 0, indices + x.shape[axis], indices), axis)
+def _plan(shape: Sequence[int | None], pattern: str, lengths: dict[str, int]) -> tuple[dict[str, Any], list[list[str]]]:
+    """The sizes of the axes on the left, in order, and the axes on the right; raises if they do not fit `shape`."""
+
+    def unfit(what: str) -> ArgumentError:
+        return ArgumentError(f"rearrange: {what}; the pattern is {pattern!r}, the shape {tuple(shape)}.")
+
+    if pattern.count("->") != 1:
+        raise unfit("a pattern should hold one '->', as 'b h w -> b (h w)'")
+    sides = pattern.split("->")
+    dots = sides[0].split().count("...")
+    if not dots == sides[0].count("...") == sides[1].count("...") <= 1:
+        raise unfit("'...' should stand once on either side, on the left not in parentheses")
+    hidden = [f"_{i}" for i in range(len(shape) - len(_axes_of(sides[0], [])))] if dots else []
+    left, right = (_axes_of(side, hidden) for side in sides)
+    if len(left) != len(shape):
+        raise unfit(f"the left side names {len(left)} axes, the tensor has {len(shape)}")
+    before, after = (sorted(axis for axes in groups for axis in axes) for groups in (left, right))
+    wrong = [axis for axis in {*before, *after, *lengths} if not (before.count(axis) == after.count(axis) == 1)]
+    if wrong or not all(axis.isidentifier() for axis in before):
+        raise unfit(f"each axis should stand once on either side, unlike {', '.join(sorted(wrong or before))}")
+    sizes: dict[str, Any] = {}
+    for axes, total in zip(left, shape, strict=True):
+        open_axes = [axis for axis in axes if axis not in lengths]
+        known = math.prod(lengths.get(axis, 1) for axis in axes)
+        if len(open_axes) > 1:
+            raise unfit(f"give the sizes of all but one of {', '.join(axes)}, such as {axes[0]}=2")
+        if total is not None and (known < 1 or total % known or (not open_axes and total != known)):
+            raise unfit(f"({' '.join(axes) or '1'}) of {known} does not fit an axis of size {total}")
+        sizes |= {axis: lengths.get(axis, None if total is None else total // known) for axis in axes}
+    return sizes, right
 
 
-@op(promotion=None)
-def take_along_axis(x: Tensor, indices: Untyped, axis: int | None = None) -> Array:
-    """Elements picked along the axis (of the flattened tensor where None), one index for each."""
-    x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
-    return B.take_along_axis(x, B.where(indices < 0, indices + x.shape[axis], indices), axis)
+def _check_rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> None:
+    _plan(shape(tensor), pattern, axes_lengths)
 
 
-@op(promotion=None)
-def slice_update(inputs: Tensor, start_indices: Any, updates: Tensor) -> Array:
-    """`inputs` with the block that begins at `start_indices` replaced by `updates`."""
-    return B.dynamic_update(inputs, list(start_indices), B.cast(updates, standardize_dtype(inputs.dtype)))
+@op(promotion=None, check=_check_rearrange)
+def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Array:
+    """The axes named by a pattern in another order, joined or divided: "b (h w) c -> b c h w" with `h=8`.
 
-
-@op(promotion=None)
-def scatter_update(inputs: Tensor, indices: Untyped, updates: Tensor, reduction: str | None = None) -> Array:
-    """`inputs` with the elements at `indices` (count, axes) set to `updates`, or added to (`"add"`), or `"max"`."""
-    return B.scatter(inputs, indices, B.cast(updates, standardize_dtype(inputs.dtype)), reduction or "set")
-
-
-# products
-
-
-def _check_matmul(x1: Any, x2: Any) -> None:
-    a, b = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
-    if not len(a) or not len(b):
-        raise ShapeError(f"matmul needs tensors of at least one axis, got shapes {tuple(a)} and {tuple(b)}.")
-    inner, outer = a[-1], b[-2] if len(b) > 1 else b[-1]
-    if inner is not None and outer is not None and inner != outer:
-        hint = ""
-        if len(b) > 1 and b[-1] == inner:
-            hint = " Did you mean matmul(x1, transpose(x2))?"
-        elif len(a) > 1 and a[-2] == outer:
-            hint = " Did you mean matmul(transpose(x1), x2)?"
-        raise ShapeError(
-            f"matmul: the last size of x1 should equal the last but one of x2, got shapes {tuple(a)} and {tuple(b)}: "
-            f"{inner} against {outer}.{hint}"
-        )
-
-
-@op(check=_check_matmul)
-def matmul(x1: Tensor, x2: Tensor) -> Array:
-    """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast."""
-    return B.matmul(x1, x2)
-
-
-@op
-def dot(x1: Tensor, x2: Tensor) -> Array:
-    """Σ over the last axis of x1 and the last but one of x2."""
-    if not x1.ndim or not x2.ndim:
-        return x1 * x2
-    return B.tensordot(x1, x2, ([x1.ndim - 1], [builtins.max(x2.ndim - 2, 0)]))
-
-
-@op
-def tensordot(x1: Tensor, x2: Tensor, axes: Any = 2) -> Array:
-    """Σ over the given axes of both: a count of last and first ones, or a pair of lists."""
-    return B.tensordot(x1, x2, axes)
-
-
-@op
-def outer(x1: Tensor, x2: Tensor) -> Array:
-    """The products of all pairs of elements, (n, m) from n and m elements."""
-    return B.reshape(x1, (-1, 1)) * B.reshape(x2, (1, -1))
-
-
-def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
-    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`."""
-    return _einsum(list(operands), subscripts)
-
-
-@op
-def _einsum(operands: Sequence[Tensor], subscripts: str) -> Array:
-    return B.einsum(subscripts, *operands)
+    `...` stands for any axes, `1` for one of size 1. https://openreview.net/forum?id=oapKSVM2bcj
+    """
+    sizes, right = _plan(tensor.shape, pattern, axes_lengths)
+    order = [list(sizes).index(axis) for axes in right for axis in axes]
+    x = B.transpose(B.reshape(tensor, tuple(sizes.values())), tuple(order))
+    return B.reshape(x, tuple(math.prod(sizes[axis] for axis in axes) for axes in right))

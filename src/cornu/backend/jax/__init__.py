@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy import special
+from jax.scipy import linalg, special
 
 from cornu.backend.contract import Array, Pairs
 from cornu.backend.memory import keep_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
 
 _NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
@@ -35,7 +38,9 @@ class JaxBackend(NamespaceBackend):
         keep_freed_memory()
         self._local = threading.local()
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
+        self.erfc, self.i0e = special.erfc, special.i0e
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
+        self.complex, self.lu_factor = lax.complex, linalg.lu_factor
 
     @property
     def _inferring(self) -> bool:
@@ -55,6 +60,10 @@ class JaxBackend(NamespaceBackend):
         if dtype is None:
             dtype = standardize_dtype(np.asarray(x).dtype if not isinstance(x, float | int) else type(x))
         return jnp.asarray(x, self.canonical_dtype(dtype))
+
+    def scalar(self, value: Any, dtype: Any) -> Array:
+        negative_zero = value == 0 and math.copysign(1, value) < 0  # as a key equal to 0.0
+        return _constant(value, self.canonical_dtype(dtype) if isinstance(dtype, str) else dtype, negative_zero)
 
     def cast(self, x: Array, dtype: str) -> Array:
         dtype = self.canonical_dtype(dtype)
@@ -84,6 +93,9 @@ class JaxBackend(NamespaceBackend):
 
     def is_tracing(self, x: Any) -> bool:
         return isinstance(x, jax.core.Tracer)
+
+    def view(self, x: Array, dtype: str) -> Array:
+        return x.view(self.canonical_dtype(dtype))
 
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         return jnp.take(x, indices, axis, mode="clip")
@@ -131,11 +143,49 @@ class JaxBackend(NamespaceBackend):
         initial = np.asarray(initial, x.dtype)
         return lax.reduce_window(x, initial, combine, (1, *window, 1), (1, *strides, 1), [(0, 0), *padding, (0, 0)])
 
+    def solve_triangular(self, a: Array, b: Array, lower: bool) -> Array:
+        batch = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (jnp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
+        return lax.linalg.triangular_solve(a, b, left_side=True, lower=lower)
+
+    def fused_attention(
+        self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
+    ) -> Array | None:
+        depth = query.shape[-1]
+        if jax.default_backend() != "gpu" or query.dtype.itemsize != 2 or depth > 128 or depth % 8:
+            return None  # what cuDNN does not do
+        return jax.nn.dot_product_attention(
+            query, key, value, bias, mask, scale=scale, is_causal=is_causal, implementation="cudnn"
+        )
+
     def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         return lax.cond(pred, true_fn, false_fn, *operands)
 
-    def while_loop(self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
-        return lax.while_loop(cond, body, state)
+    def while_loop(
+        self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
+    ) -> Any:
+        if limit is None:
+            return lax.while_loop(cond, body, state)
+        # JAX differentiates no loop of unknown length backwards, but one of `limit` steps, some of which do nothing.
+        # What the functions close over has to become arguments for that.
+        more, outside = jax.closure_convert(cond, state)
+        step, inside = jax.closure_convert(body, state)
+
+        def loop(state: Any, outside: Any, inside: Any) -> Any:
+            def go_on(carry: Any) -> Array:
+                return (carry[0] < limit) & more(carry[1], *outside)
+
+            return lax.while_loop(go_on, lambda carry: (carry[0] + 1, step(carry[1], *inside)), (0, state))[1]
+
+        def fixed(state: Any, outside: Any, inside: Any) -> Any:
+            def one(state: Any, _: None) -> tuple[Any, None]:
+                return lax.cond(more(state, *outside), lambda s: step(s, *inside), lambda s: s, state), None
+
+            return lax.scan(one, state, None, limit)[0]
+
+        run = jax.custom_vjp(loop)
+        run.defvjp(lambda *args: (loop(*args), args), lambda args, gradient: jax.vjp(fixed, *args)[1](gradient))
+        return run(state, outside, inside)
 
     def scan(
         self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
@@ -168,7 +218,26 @@ class JaxBackend(NamespaceBackend):
         return jax.random.permutation(_key(key), size)
 
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
-        return jax.value_and_grad(fn, has_aux=True)(values)
+        with _explaining_loops():
+            return jax.value_and_grad(fn, has_aux=True)(values)
+
+    def vjp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
+    ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
+        with _explaining_loops():
+            results, pullback, aux = jax.vjp(fn, values, has_aux=True)
+        return results, lambda gradients: pullback(gradients)[0], aux
+
+    def jvp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
+    ) -> tuple[list[Array], list[Array], Any]:
+        return jax.jvp(fn, (values,), (tangents,), has_aux=True)
+
+    def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.checkpoint(fn)
+
+    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
+        return jax.vmap(fn)(xs)
 
     def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         return jax.jit(fn, donate_argnums=0 if donate else ())
@@ -194,6 +263,26 @@ class JaxBackend(NamespaceBackend):
         return tree.map_structure(
             lambda leaf: Spec.of(next(found)) if isinstance(leaf, jax.Array) else leaf, plain.pop()
         )
+
+
+@contextmanager
+def _explaining_loops() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if "Reverse-mode differentiation does not work for lax.while_loop" not in str(error):
+            raise
+        raise BackendError(
+            "A loop whose number of steps is computed has no gradient on the backend 'jax'. Give while_loop its "
+            "`maximum_iterations`, fori_loop Python ints for bounds, or use scan."
+        ) from error
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _constant(value: Any, dtype: Any, negative_zero: bool) -> Array:
+    """The number on the device, where bringing it takes 100 µs."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(value, dtype)
 
 
 def _key(key: Array) -> Array:

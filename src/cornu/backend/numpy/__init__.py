@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn
 
 import ml_dtypes
 import numpy as np
 from scipy import special
+from scipy.linalg import lapack
 
-from cornu.backend.contract import Array, Pairs
+from cornu.backend.contract import Array, Axis, Pairs
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import tree
 from cornu.base.dtypes import standardize_dtype
@@ -23,8 +26,8 @@ def _ordered(x: Array) -> Array:
     return x.astype("float32") if x.dtype == _dtype("bfloat16") else x  # its own order knows no place for NaN
 
 
-def _dtype(name: str) -> Any:
-    return getattr(ml_dtypes, name) if name in _LOW_PRECISION else np.dtype(name)
+def _dtype(name: Any) -> Any:
+    return getattr(ml_dtypes, str(name)) if name in _LOW_PRECISION else np.dtype(name)
 
 
 class NumpyBackend(NamespaceBackend):
@@ -33,12 +36,41 @@ class NumpyBackend(NamespaceBackend):
     name = "numpy"
     array_types = (np.ndarray, np.generic)
     probe_sizes = (48, 96)  # these are computed for real
+    loops_in_python = True
 
     def __init__(self) -> None:
         super().__init__(np)
+        self._local = threading.local()
+        self.cholesky, self.eigh = _or_nan(np.linalg.cholesky), _or_nan(np.linalg.eigh)
+        self.pinv, self.svd = _or_nan(np.linalg.pinv), _or_nan(np.linalg.svd)
+        self.lu_factor = np.vectorize(_lu_factor, signature="(m,n)->(m,n),(k)")
+
+    @contextmanager
+    def _tracing(self, on: bool) -> Iterator[None]:
+        before, self._local.tracing = self._is_tracing, on
+        try:
+            yield
+        finally:
+            self._local.tracing = before
+
+    @property
+    def _is_tracing(self) -> bool:
+        return getattr(self._local, "tracing", False)
+
+    def is_tracing(self, x: Any) -> bool:
+        return self._is_tracing and isinstance(x, self.array_types)
+
+    def untraced(self) -> AbstractContextManager[Any]:
+        return self._tracing(False)
 
     def erf(self, x: Array) -> Array:
         return special.erf(x).astype(x.dtype)
+
+    def erfc(self, x: Array) -> Array:
+        return special.erfc(x).astype(x.dtype)
+
+    def i0e(self, x: Array) -> Array:
+        return special.i0e(x).astype(x.dtype)
 
     def erfinv(self, x: Array) -> Array:
         return special.erfinv(x).astype(x.dtype)
@@ -64,6 +96,39 @@ class NumpyBackend(NamespaceBackend):
     def matmul(self, a: Array, b: Array) -> Array:
         return np.asarray(np.matmul(a, b), a.dtype)  # bfloat16 would come out as float32
 
+    def eig(self, x: Array) -> tuple[Array, Array]:
+        dtype = np.result_type(x.dtype, np.complex64)
+        values, vectors = _or_nan(np.linalg.eig)(x)
+        return values.astype(dtype), vectors.astype(dtype)  # where all are real, NumPy says so
+
+    def solve(self, a: Array, b: Array) -> Array:
+        try:
+            return np.linalg.solve(a, b)
+        except np.linalg.LinAlgError:
+            singular = (np.linalg.slogdet(a)[0] == 0)[..., None, None]
+            regular = np.where(singular, np.eye(a.shape[-1], dtype=a.dtype), a)
+            return np.where(singular, a.dtype.type(np.nan), np.linalg.solve(regular, b))
+
+    def solve_triangular(self, a: Array, b: Array, lower: bool) -> Array:
+        return self.solve(np.tril(a) if lower else np.triu(a), b)
+
+    def complex(self, real: Array, imag: Array) -> Array:
+        z = np.empty(np.shape(real), np.result_type(real, np.complex64))
+        z.real, z.imag = real, imag  # i · inf would be NaN + i · inf
+        return z
+
+    def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return np.asarray(np.sum(x, axis, keepdims=keepdims), x.dtype)  # small integers would come out wider
+
+    def prod(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return np.asarray(np.prod(x, axis, keepdims=keepdims), x.dtype)
+
+    def cumsum(self, x: Array, axis: int) -> Array:
+        return np.cumsum(x, axis, x.dtype)
+
+    def cumprod(self, x: Array, axis: int) -> Array:
+        return np.cumprod(x, axis, x.dtype)
+
     def sort(self, x: Array, axis: int = -1) -> Array:
         return np.sort(_ordered(x), axis).astype(x.dtype)
 
@@ -81,8 +146,8 @@ class NumpyBackend(NamespaceBackend):
         if isinstance(x, np.ndarray | np.generic):
             return np.asarray(x) if dtype is None else self.cast(x, dtype)
         array = np.asarray(x)
-        if dtype is None and array.dtype in (np.float64, np.int64):  # Python numbers
-            dtype = standardize_dtype(float if array.dtype == np.float64 else int)
+        if dtype is None and array.dtype in (np.float64, np.int64, np.complex128):  # Python numbers
+            dtype = standardize_dtype({"f": float, "i": int, "c": complex}[array.dtype.kind])
         return array if dtype is None else array.astype(_dtype(dtype))
 
     def cast(self, x: Array, dtype: str) -> Array:
@@ -96,6 +161,9 @@ class NumpyBackend(NamespaceBackend):
 
     def transfer(self, arrays: list[Any]) -> list[Array]:
         return [np.asarray(array) for array in arrays]
+
+    def view(self, x: Array, dtype: str) -> Array:
+        return np.asarray(x, order="C").view(_dtype(dtype))
 
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         return np.take(x, indices, axis, mode="clip")
@@ -114,7 +182,7 @@ class NumpyBackend(NamespaceBackend):
         if mode == "set":
             x[at] = updates
         else:
-            {"add": np.add, "max": np.maximum}[mode].at(x, at, updates)
+            {"add": np.add, "max": np.maximum, "min": np.minimum}[mode].at(x, at, updates)
         return x
 
     def conv(
@@ -135,20 +203,27 @@ class NumpyBackend(NamespaceBackend):
     def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         return (true_fn if pred else false_fn)(*operands)
 
-    def while_loop(self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
-        while cond(state):
-            state = body(state)
+    def while_loop(
+        self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
+    ) -> Any:
+        if self._is_tracing:
+            return body(state)  # of the same form, whereas the values of an inference may never end the loop
+        count = 0
+        while count != limit and cond(state):
+            state, count = body(state), count + 1
         return state
 
     def scan(
         self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
     ) -> tuple[Any, Any]:
+        if length == 0:  # one step on zeros tells what the results would look like
+            one = tree.map_structure(lambda x: None if x is None else np.zeros(x.shape[1:], x.dtype), xs)
+            like = fn(init, one)[1]
+            return init, tree.map_structure(lambda y: None if y is None else np.zeros((0, *np.shape(y)), y.dtype), like)
         carry, ys = init, []
         for i in reversed(range(length)) if reverse else range(length):
             carry, y = fn(carry, tree.map_structure(lambda x, i=i: None if x is None else x[i], xs))
             ys.append(y)
-        if not ys:
-            raise BackendError("scan over an empty axis on the backend 'numpy': its result has no known form.")
         ys = ys[::-1] if reverse else ys
         return carry, tree.map_structure(lambda *steps: None if steps[0] is None else np.stack(steps), *ys)
 
@@ -185,6 +260,20 @@ class NumpyBackend(NamespaceBackend):
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
         self.require_gradients()
 
+    def vjp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
+    ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
+        self.require_gradients()
+
+    def jvp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
+    ) -> tuple[list[Array], list[Array], Any]:
+        self.require_gradients()
+
+    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
+        count = len(tree.flatten(xs)[0])
+        return self.scan(lambda _, x: (None, fn(x)), None, xs, count, False, 1)[1]
+
     def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         return fn
 
@@ -195,10 +284,31 @@ class NumpyBackend(NamespaceBackend):
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         arrays = [np.ones([size or 0 for size in spec.shape], _dtype(spec.dtype)) for spec in specs]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), self._tracing(True):
             return tree.map_structure(
                 lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(arrays)
             )
+
+
+def _or_nan(decompose: Callable[..., Any]) -> Callable[..., Any]:
+    """`decompose`, giving NaN for those matrices of a batch on which it fails."""
+
+    def call(x: Array, *options: Any) -> Any:
+        try:
+            return decompose(x, *options)
+        except np.linalg.LinAlgError:
+            if x.ndim == 2:
+                like = decompose(np.eye(*x.shape, dtype=x.dtype), *options)
+                return tree.map_structure(lambda part: np.full_like(part, np.nan), like)
+            return tree.map_structure(lambda *parts: np.stack(parts), *(call(matrix, *options) for matrix in x))
+
+    return call
+
+
+def _lu_factor(x: Array) -> tuple[Array, Array]:
+    (factor,) = lapack.get_lapack_funcs(("getrf",), (x,))
+    lu, pivots, _ = factor(x)
+    return lu, pivots.astype("int32")
 
 
 def _block(shape: Sequence[int], starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import ml_dtypes
@@ -86,7 +87,8 @@ class Case:
         """The op on arrays in place of the arrays among the arguments."""
         given = iter(arrays)
         args = [next(given) if _is_array(a) else a for a in self.args]
-        return self.call(ops, *args, **self.kwargs) if self.call else getattr(ops, self.op)(*args, **self.kwargs)
+        op = attrgetter(self.op)(ops)  # "image.resize" stands in `ops.image`
+        return self.call(ops, *args, **self.kwargs) if self.call else op(*args, **self.kwargs)
 
     def expected(self, *arrays: Any) -> list[np.ndarray]:
         """What the oracle says, as a flat list."""
@@ -124,7 +126,7 @@ class Case:
 
 def wide(array: np.ndarray) -> np.ndarray:
     """Floats in double precision, others as they are."""
-    return array if array.dtype.kind in "iub" else array.astype("float64")
+    return array if array.dtype.kind in "iubc" else array.astype("float64")
 
 
 def _is_array(value: Any) -> bool:

@@ -173,3 +173,114 @@ def scatter(inputs: np.ndarray, indices: np.ndarray, updates: np.ndarray, reduct
         old = inputs[index]
         inputs[index] = {None: update, "add": old + update, "max": np.maximum(old, update)}[reduction]
     return inputs
+
+
+def separable_conv(x: Images, depthwise: Images, pointwise: Images, **kwargs: Any) -> Images:
+    """Channels one by one, then all of them at each pixel."""
+    return conv(depthwise_conv(x, depthwise, **kwargs), pointwise, data_format=kwargs.get("data_format"))
+
+
+def adaptive_pool(x: Images, output_size: Any, data_format: str | None = None, reduce: Any = np.mean) -> Images:
+    """A reduction of each window."""
+    x = _last(x, data_format)
+    sizes = _each(output_size, x.ndim - 2)
+    blocks = [
+        [slice(int(np.floor(i * n / m)), int(np.ceil((i + 1) * n / m))) for i in range(m)]
+        for n, m in zip(x.shape[1:-1], sizes, strict=True)
+    ]
+    result = [reduce(x[(slice(None), *at)], axis=tuple(range(1, x.ndim - 1))) for at in product(*blocks)]
+    return _first(np.stack(result, 1).reshape(len(x), *sizes, x.shape[-1]), data_format)
+
+
+def depth_to_space(x: Images, block_size: int, data_format: str | None = None) -> Images:
+    """One pixel at a time."""
+    b, first, x = block_size, data_format == "channels_first", _last(x, data_format)
+    n, h, w, depth = x.shape
+    c = depth // b**2
+    result = np.zeros((n, h * b, w * b, c), x.dtype)
+    for i, j, k in product(range(h * b), range(w * b), range(c)):
+        within = i % b * b + j % b
+        result[:, i, j, k] = x[:, i // b, j // b, k * b**2 + within if first else within * c + k]
+    return _first(result, data_format)
+
+
+def space_to_depth(x: Images, block_size: int, data_format: str | None = None) -> Images:
+    """One pixel at a time."""
+    b, first, x = block_size, data_format == "channels_first", _last(x, data_format)
+    n, h, w, c = x.shape
+    result = np.zeros((n, h // b, w // b, c * b**2), x.dtype)
+    for i, j, k in product(range(h), range(w), range(c)):
+        within = i % b * b + j % b
+        result[:, i // b, j // b, k * b**2 + within if first else within * c + k] = x[:, i, j, k]
+    return _first(result, data_format)
+
+
+def _windows(size: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any) -> list[Any]:
+    """The padded rows and columns under each place of the window."""
+    k, d, p, s = (_each(value, 2) for value in (kernel, dilation, padding, stride))
+    starts = [range(0, n + 2 * p - (k - 1) * d, s) for n, k, d, p, s in zip(size, k, d, p, s, strict=True)]
+    return [np.ix_(*(i + d * np.arange(k) for i, k, d in zip(at, k, d, strict=True))) for at in product(*starts)]
+
+
+def unfold(x: Images, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> np.ndarray:
+    """One patch at a time."""
+    p = _each(padding, 2)
+    windows = _windows(x.shape[2:], kernel_size, dilation, padding, stride)
+    x = np.pad(x, [(0, 0), (0, 0), (p[0], p[0]), (p[1], p[1])])
+    return np.stack([x[(slice(None), slice(None), *at)].reshape(len(x), -1) for at in windows], -1)
+
+
+def fold(
+    x: np.ndarray, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Images:
+    """One patch at a time."""
+    (h, w), (p, q), kernel = _each(output_size, 2), _each(padding, 2), _each(kernel_size, 2)
+    result = np.zeros((len(x), x.shape[1] // (kernel[0] * kernel[1]), h + 2 * p, w + 2 * q), x.dtype)
+    for i, at in enumerate(_windows((h, w), kernel, dilation, padding, stride)):
+        result[(slice(None), slice(None), *at)] += x[:, :, i].reshape(*result.shape[:2], *kernel)
+    return result[:, :, p : p + h, q : q + w]
+
+
+def _spelled(path: Sequence[int], blank: int, merge: bool = True) -> tuple[int, ...]:
+    """What the classes of all steps say, without blanks and repeats."""
+    return tuple(c for i, c in enumerate(path) if c != blank and not (merge and i and c == path[i - 1]))
+
+
+def _alignments(logits: np.ndarray, blank: int) -> dict[tuple[int, ...], float]:
+    """The log probability of every label sequence: the sum over all its alignments."""
+    logs = special.log_softmax(logits, -1)
+    found: dict[tuple[int, ...], float] = {}
+    for path in product(range(logits.shape[1]), repeat=len(logits)):
+        labels = _spelled(path, blank)
+        found[labels] = np.logaddexp(found.get(labels, -np.inf), sum(logs[range(len(path)), list(path)]))
+    return found
+
+
+def ctc_loss(
+    target: np.ndarray, output: np.ndarray, target_length: Any, output_length: Any, mask_index: int = 0
+) -> np.ndarray:
+    """The sum over all alignments."""
+    lengths = zip(target, output, target_length, output_length, strict=True)
+    return np.array([-_alignments(o[:steps], mask_index)[tuple(t[:labels])] for t, o, labels, steps in lengths])
+
+
+def ctc_decode(
+    inputs: np.ndarray,
+    lengths: np.ndarray,
+    strategy: str = "greedy",
+    beam_width: int = 100,
+    top_paths: int = 1,
+    merge_repeated: bool = True,
+    mask_index: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best of all label sequences, or step by step."""
+    paths = np.full((top_paths, *inputs.shape[:2]), -1)
+    scores = np.full((len(inputs), top_paths), -np.inf)
+    for b, (logits, steps) in enumerate(zip(inputs, lengths, strict=True)):
+        logits = logits[:steps]
+        found = [(_spelled(list(np.argmax(logits, -1)), mask_index, merge_repeated), -np.max(logits, -1).sum())]
+        if strategy == "beam_search":
+            found = sorted(_alignments(logits, mask_index).items(), key=lambda item: -item[1])
+        for i, (labels, score) in enumerate(found[:top_paths]):
+            paths[i, b, : len(labels)], scores[b, i] = labels, score
+    return paths, scores

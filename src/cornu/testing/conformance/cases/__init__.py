@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cornu.testing.conformance.case import Case
-from cornu.testing.conformance.cases import control, elementwise, nn, reduction, shape
+from cornu.testing.conformance.cases import control, elementwise, image, linalg, nn, reduction, shape, signal
 
-CASES: list[Case] = [case for part in (elementwise, reduction, shape, nn, control) for case in part.CASES]
+CASES: list[Case] = [
+    case for part in (elementwise, reduction, linalg, signal, shape, nn, image, control) for case in part.CASES
+]
 DIFFERENTIATION = control.DIFFERENTIATION

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from cornu.testing.conformance import oracles
-from cornu.testing.conformance.case import FLOATS, HALVES, NUMBERS, Case, bools, ints, v, x
+from cornu.testing.conformance.case import ALL, FLOATS, HALVES, NUMBERS, Case, bools, ints, v, x
 
 C = Case
 ONE = ("float32",)
@@ -64,6 +65,10 @@ def _binary_crossentropy(target: Any, output: Any, from_logits: bool = False) ->
         return np.logaddexp(0, output) - target * output
     output = np.clip(output, 1e-7, 1 - 1e-7)
     return -target * np.log(output) - (1 - target) * np.log1p(-output)
+
+
+def _psnr(a: Any, b: Any, max_val: float) -> Any:
+    return 10 * np.log10(max_val**2 / np.mean((a - b) ** 2))
 
 
 def _positive(*shape: int) -> Any:
@@ -173,4 +178,93 @@ CONVOLUTIONS = [
     C("max_pool", (x(2, 3, 4, 4), 2), oracles.max_pool, {"data_format": "channels_first"}, dtypes=ONE),
 ]
 
-CASES = [*NETWORKS, *CONVOLUTIONS]
+BLOCKS = [
+    C(
+        "separable_conv",
+        (x(2, 5, 5, 3), x(3, 3, 3, 2), x(1, 1, 6, 4)),
+        oracles.separable_conv,
+        {"padding": "same", "strides": 2},
+        tolerance=2,
+    ),
+    C(
+        "separable_conv",
+        (x(4, 6, 3), x(2, 3, 2), x(1, 6, 4)),
+        oracles.separable_conv,
+        {"dilation_rate": 2},
+        tolerance=2,
+    ),
+    *(
+        C(
+            f"adaptive_{kind}_pool",
+            (x(2, *size, 3), wanted),
+            partial(oracles.adaptive_pool, reduce=reduce),
+            dtypes=dtypes,
+        )
+        for kind, reduce, dtypes in (("average", np.mean, (*FLOATS, "int32")), ("max", np.max, ALL))
+        for size, wanted in (((7,), 3), ((5, 7), (3, 2)), ((2, 3), (3, 4)), ((4, 5, 6), 2))
+    ),
+    C(
+        "adaptive_average_pool",
+        (x(2, 3, 5, 4), 3),
+        oracles.adaptive_pool,
+        {"data_format": "channels_first"},
+        dtypes=ONE,
+    ),
+    C("depth_to_space", (x(2, 2, 3, 8), 2), oracles.depth_to_space, dtypes=ALL),
+    C("depth_to_space", (x(2, 18, 1, 2), 3), oracles.depth_to_space, {"data_format": "channels_first"}),
+    C("space_to_depth", (x(2, 4, 6, 3), 2), oracles.space_to_depth, dtypes=ALL),
+    C("space_to_depth", (x(2, 2, 3, 6), 3), oracles.space_to_depth, {"data_format": "channels_first"}),
+    C("unfold", (x(2, 3, 4, 5), 2), oracles.unfold, dtypes=ALL),
+    C(
+        "unfold",
+        (x(2, 3, 5, 6), (3, 2)),
+        oracles.unfold,
+        {"dilation": (1, 2), "padding": (2, 1), "stride": (2, 3)},
+        dtypes=ONE,
+    ),
+    C("fold", (x(2, 12, 12), (4, 5), 2), oracles.fold, dtypes=NUMBERS),
+    C(
+        "fold",
+        (x(2, 12, 8), (5, 6), (3, 2)),
+        oracles.fold,
+        {"dilation": (1, 2), "padding": (2, 1), "stride": (2, 3)},
+        dtypes=ONE,
+    ),
+    C("psnr", (x(2, 3), x(2, 3), 4.0), _psnr, dtypes=(*FLOATS, "int32")),
+    C("psnr", (v(1, 2), v(1, 2), 255.0), _psnr, dtypes=ONE, gradient=False, label="equal"),
+]
+
+
+SEQUENCES = [
+    *(
+        C("ctc_loss", (target, output, *map(np.array, lengths)), oracles.ctc_loss, {"mask_index": blank}, tolerance=2)
+        for target, output, lengths, blank in (
+            (ints(2, 3, low=1, high=4), x(2, 6, 4), ([3, 2], [6, 5]), 0),
+            (ints(2, 2, low=0, high=2), x(2, 4, 3), ([2, 0], [4, 3]), 2),
+        )
+    ),
+    C(
+        "ctc_loss",
+        (np.array([[1, 1, 2]]), v([[[1e3, 0, -1e3]] * 3 + [[0, 1e3, 0]] * 2]), np.array([2]), np.array([5])),
+        oracles.ctc_loss,
+        dtypes=ONE,
+        label="repeated, huge logits",
+    ),
+    *(
+        C("ctc_decode", (x(3, 5, 4), np.array([5, 0, 3])), oracles.ctc_decode, options, tolerance=2)
+        for options in ({}, {"merge_repeated": False}, {"mask_index": 3})
+    ),
+    *(
+        C(
+            "ctc_decode",
+            (x(2, 5, 3), np.array(lengths)),
+            oracles.ctc_decode,
+            {"strategy": "beam_search", "beam_width": 40, **options},
+            dtypes=ONE,
+            gradient=False,
+        )
+        for lengths, options in (([5, 4], {}), ([5, 0], {"top_paths": 4, "mask_index": 1}))
+    ),
+]
+
+CASES = [*NETWORKS, *CONVOLUTIONS, *BLOCKS, *SEQUENCES]

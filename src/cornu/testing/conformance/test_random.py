@@ -1,4 +1,4 @@
-"""Draws: their distributions, their seeds, their state."""
+"""Random draws: their distributions, the independence of seeds, state that advances."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from scipy import stats
 
 from cornu import random
 from cornu.backend import B
-from cornu.base import config
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError
 from cornu.core.state import functional
 
 COUNT = 4000
 
 
-@pytest.fixture(params=["jax", "numpy"], autouse=True)
-def backend(request: pytest.FixtureRequest) -> Any:
-    with config.backend_scope(request.param):
-        yield request.param
-
+pytestmark = pytest.mark.usefixtures("backend")
 
 DRAWS: dict[str, Callable[..., Any]] = {
     "normal": lambda **o: random.normal((COUNT,), 2.0, 3.0, **o),
