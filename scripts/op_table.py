@@ -22,8 +22,8 @@ HEAD = """# Ops
 
 Made by `scripts/op_table.py` from the code. A *primitive* is one call of the backend, everything else is *composed* of
 such calls and written once; a backend may bring a kernel of its own for it (*native*), which the conformance suite
-compares with the composition. Every op runs eagerly, compiled, and on symbolic tensors; `cornu.testing.conformance` holds
-its cases.
+compares with the composition. Every op runs eagerly, compiled, and on symbolic tensors; its cases are in
+`cornu.testing.conformance`.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+import cornu
 import cornu.ops as ops
 from cornu.backend import B
 from cornu.base import config
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError
 from cornu.core.symbolic import KerasTensor
+from cornu.models import Model
 from cornu.random import SeedGenerator
+from cornu.saving import load_model
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(0, 255, (2, 6, 9, 3)).astype("float32")
@@ -219,6 +223,21 @@ def test_signature_is_that_of_keras(name: str) -> None:
         return [(p.name, p.default) for p in inspect.signature(fn).parameters.values()]
 
     assert shown(getattr(ops.image, name)) == shown(getattr(keras.ops.image, name))
+
+
+def test_models_of_image_ops_are_saved_and_keras_own_are_read(tmp_path: Path) -> None:
+    def graph(library: Any, layers: Any) -> Any:
+        inputs = layers.Input((6, 9, 3))
+        small = library.image.resize(inputs, (4, 4), "bicubic", antialias=True)
+        outputs = library.image.rgb_to_grayscale(library.image.pad_images(small, 1, 2, 1, 2))
+        return inputs, outputs
+
+    theirs = keras.Model(*graph(keras.ops, keras))
+    expected = theirs.predict(IMAGES, verbose=0)
+    ours = Model(*graph(ops, cornu))
+    for i, model in enumerate((ours, theirs)):
+        model.save(file := tmp_path / f"{i}.keras")
+        np.testing.assert_allclose(load_model(file).predict(IMAGES, verbose=0), expected, rtol=1e-4)
 
 
 ROW = IMAGES[0, 0]

@@ -30,18 +30,27 @@ natives = True
 @overload
 def op(body: F) -> F: ...
 @overload
-def op(*, promotion: str | None = "same", check: Callable[..., None] | None = None) -> Callable[[F], F]: ...
+def op(
+    *, promotion: str | None = "same", check: Callable[..., None] | None = None, primitive: str | None = None
+) -> Callable[[F], F]: ...
 
 
-def op(body: Any = None, *, promotion: str | None = "same", check: Callable[..., None] | None = None) -> Any:
+def op(
+    body: Any = None,
+    *,
+    promotion: str | None = "same",
+    check: Callable[..., None] | None = None,
+    primitive: str | None = None,
+) -> Any:
     """Make an op of a function whose array parameters are annotated `Tensor`, `Untyped` or a `Sequence` of them.
 
     Array-likes among them are converted; those marked `Tensor` are promoted to one dtype (`promotion="same"`), to a
     floating one (`"float"`) or not at all (None). `check`, called first with the same arguments, raises for bad ones.
+    Where the body is but a call of the backend's `primitive`, naming it saves the way through the body.
     With a symbolic tensor among the arguments the body is traced for its result's spec and a node is recorded.
     """
     if body is None:
-        return functools.partial(op, promotion=promotion, check=check)
+        return functools.partial(op, promotion=promotion, check=check, primitive=primitive)
     name = body.__name__
     signature = inspect.signature(body)
     kinds = {
@@ -58,6 +67,7 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
     places = [(i, typed and join is not None) for i, (typed, _, _) in kinds.items()]
     wants_float = join is float_type
     lone = places[0][0] if plain_only and len(places) == 1 else None  # the only array parameter
+    pair = plain_only and places == [(0, True), (1, True)]  # two arrays of one dtype and no other
     fitting = (True,) if wants_float else (True, False)
 
     @functools.wraps(body)
@@ -69,11 +79,20 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
         backend = current()
         # The usual case, decided cheaply: arrays of the backend, of one dtype where that matters, and numbers.
         known, count, ready = backend.known_arrays, len(args), plain_only
+        dtype: Any
         if lone is not None:
             if lone < count and (value := args[lone]) is not None:
-                ready = known.get((type(value), getattr(value, "dtype", None)), None) in fitting
+                ready = known.get((type(value), getattr(value, "dtype", None))) in fitting
+        elif (
+            pair
+            and count > 1
+            and known.get((type(args[0]), dtype := getattr(args[0], "dtype", None))) in fitting
+            and type(args[1]) is type(args[0])
+            and args[1].dtype == dtype
+        ):
+            pass
         elif plain_only:
-            dtype: Any = None
+            dtype = None
             numbers: tuple[int, ...] = ()
             for i, takes_part in places:
                 if i < count and (value := args[i]) is not None:
@@ -121,8 +140,9 @@ def op(body: Any = None, *, promotion: str | None = "same", check: Callable[...,
         try:
             if check is not None:
                 check(*args, **kwargs)
-            native = backend.native.get(name) if natives and backend.native else None
-            return (native or body)(*args, **kwargs)
+            if natives and backend.native and (native := backend.native.get(name)):
+                return native(*args, **kwargs)
+            return (body if primitive is None else getattr(backend, primitive))(*args, **kwargs)
         except CornuError:
             raise
         except (TypeError, ValueError, IndexError) as error:

@@ -254,11 +254,15 @@ def _flat_places(structure: Any) -> list[Any]:
     return [place for item in items for place in _flat_places(item)]
 
 
+_OPS: dict[str, Any] = dict.fromkeys(ops.image.__all__, ops.image) | dict.fromkeys(ops.__all__, ops)
+"""Where an op of a file stands."""
+
+
 def _is_op(entry: dict[str, Any]) -> bool:
     if entry.get("module") or entry["class_name"] == "__op__":
         return entry["class_name"] == "__op__" or entry["module"].startswith("keras.src.ops")
     # Old HDF5 files do not say; the configurations of layers have more in them.
-    return "trainable" not in entry["config"] and snake_case(entry["class_name"]) in ops.__all__
+    return "trainable" not in entry["config"] and snake_case(entry["class_name"]) in _OPS
 
 
 def _node(entry: dict[str, Any], node: Any) -> dict[str, Any]:
@@ -284,11 +288,11 @@ def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
         name = entry.get("name") or entry["config"]["name"]
         if _is_op(entry):
             op_name = entry["config"].get("op") or snake_case(entry["class_name"])
-            if op_name not in ops.__all__:
+            if op_name not in _OPS:
                 raise ArgumentError(
-                    f"The file names the op {op_name!r}, which does not exist.{did_you_mean(op_name, ops.__all__)}"
+                    f"The file names the op {op_name!r}, which does not exist.{did_you_mean(op_name, _OPS)}"
                 )
-            operation: Any = OpCall(getattr(ops, op_name), name)
+            operation: Any = OpCall(getattr(_OPS[op_name], op_name), name)
         else:
             operation = configurable.deserialize({k: v for k, v in entry.items() if k != "inbound_nodes"})
         operations[name] = operation

@@ -23,7 +23,7 @@ def _unary(name: str, doc: str, promotion: str = "same", primitive: str | None =
 
     body.__name__ = body.__qualname__ = name
     body.__doc__ = f"{doc}, element-wise; the shape of `x`."
-    return op(promotion=promotion)(body)
+    return op(promotion=promotion, primitive=primitive)(body)
 
 
 def _binary(name: str, doc: str, promotion: str = "same", primitive: str | None = None) -> Callable[[Any, Any], Array]:
@@ -34,7 +34,7 @@ def _binary(name: str, doc: str, promotion: str = "same", primitive: str | None 
 
     body.__name__ = body.__qualname__ = name
     body.__doc__ = f"{doc}, element-wise; the shapes are broadcast together."
-    return op(promotion=promotion)(body)
+    return op(promotion=promotion, primitive=primitive)(body)
 
 
 def _is_complex(x: Array) -> bool:

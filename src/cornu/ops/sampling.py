@@ -22,6 +22,7 @@ from cornu.core.context import context
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.convolution import from_last, to_last
 from cornu.ops.elementwise import saturate_cast
+from cornu.ops.products import cross
 from cornu.random.seed import draw_key
 
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
@@ -448,12 +449,7 @@ def _frame(points: Array) -> Array:
 def _adjugate(matrix: Array) -> Array:
     """det · inverse of matrices (batch, 3, 3): its rows are the cross products of the columns."""
     a, b, c = (matrix[:, :, i] for i in range(3))
-    return B.stack([_cross(b, c), _cross(c, a), _cross(a, b)], 1)
-
-
-def _cross(a: Array, b: Array) -> Array:
-    ahead, behind = [1, 2, 0], [2, 0, 1]
-    return B.stack([a[:, i] * b[:, j] - a[:, j] * b[:, i] for i, j in zip(ahead, behind, strict=True)], 1)
+    return B.stack([cross(b, c), cross(c, a), cross(a, b)], 1)
 
 
 def gaussian(size: int, sigma: float) -> Any:

@@ -66,8 +66,8 @@ class JaxBackend(NamespaceBackend):
         return _constant(value, self.canonical_dtype(dtype) if isinstance(dtype, str) else dtype, negative_zero)
 
     def cast(self, x: Array, dtype: str) -> Array:
-        dtype = self.canonical_dtype(dtype)
-        return x if x.dtype == dtype else x.astype(dtype)
+        wanted = _numpy_dtype(self.canonical_dtype(dtype))
+        return x if x.dtype == wanted else x.astype(wanted)
 
     def to_numpy(self, x: Array) -> Any:
         return np.asarray(x)
@@ -276,6 +276,9 @@ def _explaining_loops() -> Iterator[None]:
             "A loop whose number of steps is computed has no gradient on the backend 'jax'. Give while_loop its "
             "`maximum_iterations`, fori_loop Python ints for bounds, or use scan."
         ) from error
+
+
+_numpy_dtype = functools.cache(jnp.dtype)  # comparing a dtype with a name takes ten times as long
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
