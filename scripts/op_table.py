@@ -53,8 +53,9 @@ def row(prefix: str, name: str, function: Callable[..., Any]) -> str:
 
 
 def is_primitive(function: Callable[..., Any]) -> bool:
-    """Whether the contract has a primitive of that name."""
-    return function.__name__ in {*Backend.__annotations__, *vars(Backend)}
+    """Whether it is one call of the backend, by its own word or by its name."""
+    named = function.__name__ in {*Backend.__annotations__, *vars(Backend)}
+    return named or getattr(function, "primitive", None) is not None
 
 
 def page() -> str:

@@ -148,6 +148,7 @@ def op(
         except (TypeError, ValueError, IndexError) as error:
             raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
 
+    call.primitive = primitive  # type: ignore[attr-defined]
     return call
 
 
