@@ -1,4 +1,4 @@
-"""What a backend must provide: about 140 primitives, all others are composed of them in `ops/`.
+"""What a backend must provide: about 150 primitives, all others are composed of them in `ops/`.
 
 A backend is one object with these attributes. Primitives take and return the framework's own arrays; arguments are
 already promoted and validated, axes are ints or tuples of ints, images are channels-last, paddings are explicit

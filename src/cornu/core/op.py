@@ -83,15 +83,13 @@ def op(
         if lone is not None:
             if lone < count and (value := args[lone]) is not None:
                 ready = known.get((type(value), getattr(value, "dtype", None))) in fitting
-        elif (
+        elif plain_only and not (
             pair
             and count > 1
             and known.get((type(args[0]), dtype := getattr(args[0], "dtype", None))) in fitting
             and type(args[1]) is type(args[0])
             and args[1].dtype == dtype
         ):
-            pass
-        elif plain_only:
             dtype = None
             numbers: tuple[int, ...] = ()
             for i, takes_part in places:
