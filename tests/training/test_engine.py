@@ -290,6 +290,15 @@ def test_an_exception_in_a_callback_leaves_the_model_usable():
     model.fit(X, Y, verbose=0)
 
 
+@pytest.fixture
+def _heeding_control_c():
+    """Ctrl-C is heeded, although a shell lets what it runs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeding_control_c")
 def test_control_c_stops_soon_and_leaves_a_usable_model():
     model = mlp("adam")
     model.fit(X, Y, verbose=0)
