@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +159,17 @@ def test_jit_sees_variables_and_compiles_once_for_each_form(backend):
         np.testing.assert_allclose(step(ALONG, 3)["sum"], np.sum((POINT + ALONG) ** 3), rtol=1e-5)
         if backend == "jax":
             assert traces == [2, 2, 3, 3]  # looked at and compiled, for each power
+
+
+def test_jit_keeps_no_arrays_of_its_calls():
+    square = ops.jit(lambda x, power: {"y": x**power})
+    x = ops.array(POINT)
+    argument, result = weakref.ref(x), square(x, 2)
+    result = weakref.ref(result["y"])
+    del x
+    gc.collect()
+    assert argument() is None
+    assert result() is None
 
 
 def test_jit_of_a_model_follows_its_training():

@@ -66,7 +66,8 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
     Both return the same nest of shapes and dtypes. Either may assign variables.
 
     >>> print(ops.cond(True, lambda a: 2 * a, lambda a: -a, 3.0))
-    6.0"""
+    6.0
+    """
     return switch(B.logical_not(_scalar("cond", "pred", pred, "bool")), [true_fn, false_fn], *operands)
 
 
@@ -123,7 +124,8 @@ def while_loop(
     With `maximum_iterations` it has gradients on every backend that differentiates.
 
     >>> print(ops.while_loop(lambda v: v < 100, lambda v: 2 * v, 3))
-    192"""
+    192
+    """
     several = isinstance(loop_vars, list | tuple)
     initial = _arrays(tuple(loop_vars) if several else (loop_vars,))
 
@@ -195,7 +197,8 @@ def scan(
 
     >>> last, sums = ops.scan(lambda total, x: (total + x, total + x), 0.0, ops.arange(4.0))
     >>> print(last, sums)
-    6.0 [0. 1. 3. 6.]"""
+    6.0 [0. 1. 3. 6.]
+    """
     initial, xs = _arrays(init), _arrays(xs)
     length = _length("scan", xs, length)
     steps = builtins.max(length if unroll is True else int(unroll), 1)
@@ -263,7 +266,8 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
     `f(a, b)` is a ∘ b, associative, of nests of blocks. https://www.cs.cmu.edu/~guyb/papers/Ble93.pdf
 
     >>> print(ops.associative_scan(ops.maximum, ops.array([1, 3, 2, 5, 4])))
-    [1 3 3 5 5]"""
+    [1 3 3 5 5]
+    """
     elems = _arrays(elems)
     leaves = tree.flatten(elems)
     if builtins.any(not -leaf.ndim <= axis < leaf.ndim for leaf in leaves):
@@ -319,7 +323,8 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: st
 
     >>> inner = ops.vectorize(lambda a, b: ops.sum(a * b), signature="(n),(n)->()")
     >>> inner(ops.ones((3, 1, 4)), ops.ones((2, 4))).shape
-    (3, 2)"""
+    (3, 2)
+    """
     excluded = set(excluded or ())
     ranks = None if signature is None else _core_ranks(signature)
 

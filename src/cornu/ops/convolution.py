@@ -10,6 +10,7 @@ import numpy as np
 
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.backend.shared import shifted
 from cornu.base import config
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
@@ -300,9 +301,7 @@ def cut_patches(
     """(batch, *spatial, channels) to (batch, *places, *window, channels), zeros beyond the edges."""
     x = B.pad(x, [(0, 0), *padding, (0, 0)])
     for axis, (width, stride, gap) in enumerate(zip(window, strides, dilation, strict=True), 1):
-        span = ((x.shape[axis] - (width - 1) * gap - 1) // stride) * stride + 1
-        at = (slice(None),) * axis
-        x = B.stack([x[(*at, slice(k * gap, k * gap + span, stride))] for k in range(width)], -2)
+        x = B.stack(shifted(x, axis, width, stride, gap), -2)
     return x
 
 

@@ -16,7 +16,7 @@ from cornu.base.lazy import lazy_names
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.elementwise import polar as polar
 from cornu.ops.elementwise import sigmoid, tanh
-from cornu.ops.reduction import logsumexp, mean
+from cornu.ops.reduction import in_float32, logsumexp, mean
 
 # activations
 
@@ -366,12 +366,10 @@ def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = Fals
 
 
 @op(promotion="float", check=_check_psnr)
+@in_float32
 def psnr(x1: Tensor, x2: Tensor, max_val: float) -> Array:
     """10 · log₁₀(max² / mean((x1 - x2)²)) in decibels, a scalar; `max_val` is the largest possible value."""
-    dtype = standardize_dtype(x1.dtype)
-    x1, x2 = (B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x for x in (x1, x2))
-    decibels = (2 * math.log(max_val) - B.log(mean((x1 - x2) * (x1 - x2)))) * (10 / math.log(10))
-    return B.cast(decibels, dtype)
+    return (2 * math.log(max_val) - B.log(mean((x1 - x2) * (x1 - x2)))) * (10 / math.log(10))
 
 
 # attention

@@ -46,7 +46,8 @@ def vjp(fn: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
     >>> result, pullback = ops.vjp(ops.square, ops.array([1.0, 2.0]))
     >>> print(pullback(ops.array([1.0, 10.0]))[0])
-    [ 2. 40.]"""
+    [ 2. 40.]
+    """
     call = Differentiable("vjp", fn, primals, has_aux)
     leaves, pull, rest = B.vjp(call.pure, call.values)
     aux = call.finish(rest)
@@ -119,8 +120,9 @@ def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        call = _Call(fn, args, kwargs)
-        leaves = carried(lambda values, pure: B.checkpoint(pure(call.flat))(values, call.arrays))
+        arguments, arrays = _separated((args, kwargs))
+        call = _Call(fn, arguments)
+        leaves = carried(lambda values, pure: B.checkpoint(pure(call.flat))(values, arrays))
         return call.result(leaves)
 
     return structured_op(wrapped)
@@ -180,18 +182,18 @@ def jit(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        call = _Call(fn, args, kwargs)
-        key = (current().name, tuple(Spec.of(a) for a in call.arrays), call.fixed())
+        arguments, arrays = _separated((args, kwargs))
+        key = (current().name, tuple(Spec.of(a) for a in arrays), _fixed(arguments))
         if key not in programs:
-            programs[key] = _program(call)
-        return programs[key](call.arrays)
+            programs[key] = _program(_Call(fn, arguments), arrays)
+        return programs[key](arrays)
 
     return structured_op(wrapped)
 
 
-def _program(call: _Call) -> Callable[[list[Array]], Any]:
-    """The compiled call, as a function of its arrays."""
-    probe = seen(call.flat, call.arrays)
+def _program(call: _Call, arrays: list[Array]) -> Callable[[list[Array]], Any]:
+    """The compiled call, as a function of arrays like these."""
+    probe = seen(call.flat, arrays)
     variables, written = list(probe.read), list(probe.written)
 
     def pure(values: list[Array], arrays: list[Array]) -> tuple[list[Array], list[Array]]:
@@ -210,45 +212,55 @@ def _program(call: _Call) -> Callable[[list[Array]], Any]:
     return run
 
 
+class _Frame:
+    """What is left of a nest without its arrays."""
+
+    def __init__(self, leaves: list[Any], are_arrays: list[bool], form: Any) -> None:
+        self._are_arrays, self.form = are_arrays, form
+        self.others = tuple(None if is_array else leaf for leaf, is_array in zip(leaves, are_arrays, strict=True))
+
+    def filled(self, arrays: list[Array]) -> Any:
+        """The nest with these arrays."""
+        given = iter(arrays)
+        return self.form.unflatten(
+            [next(given) if is_array else leaf for leaf, is_array in zip(self.others, self._are_arrays, strict=True)]
+        )
+
+
+def _separated(nest: Any) -> tuple[_Frame, list[Array]]:
+    """A nest without its arrays, and the arrays, NumPy's as those of the backend."""
+    leaves = tree.flatten(nest)
+    types = (*current().array_types, np.ndarray)
+    are_arrays = [isinstance(leaf, types) for leaf in leaves]
+    arrays = [B.convert(leaf) for leaf, is_array in zip(leaves, are_arrays, strict=True) if is_array]
+    return _Frame(leaves, are_arrays, tree.structure(nest)), arrays
+
+
 class _Call:
-    """A call as a function of the arrays among its arguments."""
+    """A call as a function of the arrays among its arguments, of which it keeps none."""
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._fn, self._arguments = fn, (args, kwargs)
-        self._leaves = tree.flatten(self._arguments)
-        types = (*current().array_types, np.ndarray)
-        self._at = [i for i, leaf in enumerate(self._leaves) if isinstance(leaf, types)]
-        self.arrays = [B.convert(self._leaves[i]) for i in self._at]
+    def __init__(self, fn: Callable[..., Any], arguments: _Frame) -> None:
+        self._fn, self._arguments = fn, arguments
         self._result: Any = None
-
-    def fixed(self) -> Any:
-        """What is not an array, as a key."""
-        others = tuple(leaf for i, leaf in enumerate(self._leaves) if i not in set(self._at))
-        try:
-            hash(others)
-        except TypeError:
-            raise ArgumentError(
-                f"jit: arguments that are no tensors should be hashable, got {[type(x).__name__ for x in others]}. "
-                "Pass numbers that change as tensors."
-            ) from None
-        return others, tuple(map(type, others)), tree.structure(self._arguments)
 
     def flat(self, arrays: list[Array]) -> list[Array]:
         """The arrays among the leaves of the result."""
-        leaves = list(self._leaves)
-        for i, array in zip(self._at, arrays, strict=True):
-            leaves[i] = array
-        args, kwargs = tree.pack_sequence_as(self._arguments, leaves)
-        self._result = self._fn(*args, **kwargs)
-        types = current().array_types
-        found = tree.flatten(self._result)
-        self._made = [isinstance(leaf, types) for leaf in found]
-        return [leaf for leaf, made in zip(found, self._made, strict=True) if made]
+        args, kwargs = self._arguments.filled(arrays)
+        self._result, found = _separated(self._fn(*args, **kwargs))
+        return found
 
     def result(self, arrays: list[Array]) -> Any:
         """The result with these arrays among its leaves."""
-        given = iter(arrays)
-        leaves = tree.flatten(self._result)
-        return tree.pack_sequence_as(
-            self._result, [next(given) if made else leaf for leaf, made in zip(leaves, self._made, strict=True)]
-        )
+        return self._result.filled(arrays)
+
+
+def _fixed(arguments: _Frame) -> Any:
+    """What is not an array, as a key."""
+    try:
+        hash(arguments.others)
+    except TypeError:
+        types = [type(leaf).__name__ for leaf in arguments.others]
+        raise ArgumentError(
+            f"jit: arguments that are no tensors should be hashable, got {types}. Pass numbers that change as tensors."
+        ) from None
+    return arguments.others, tuple(map(type, arguments.others)), arguments.form

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
-
-import numpy as np
 
 from cornu.backend.contract import Array
 from cornu.base import config
 from cornu.layers.checks import choice, sizes
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.ops import cast, convert_to_tensor, moveaxis, repeat, tensordot
-
-
-def _lanczos(radius: int) -> Callable[[Any], Any]:
-    return lambda d: np.where(d < radius, np.sinc(d) * np.sinc(d / radius), 0)
-
-
-def _cubic(d: Any) -> Any:  # https://doi.org/10.1109/TASSP.1981.1163711
-    return np.where(d < 1, (1.5 * d - 2.5) * d * d + 1, np.where(d < 2, ((-0.5 * d + 2.5) * d - 4) * d + 2, 0))
-
-
-_KERNELS: dict[str, Callable[[Any], Any]] = {
-    "bilinear": lambda d: np.maximum(1 - d, 0),
-    "bicubic": _cubic,
-    "lanczos3": _lanczos(3),
-    "lanczos5": _lanczos(5),
-}
-"""Weight of a neighbour by its distance in pixels."""
-
-
-def _interpolation(size: int, factor: int, kernel: Callable[[Any], Any]) -> Any:
-    """The matrix (size · factor, size) that samples between the centres of pixels; its rows sum to 1."""
-    centres = (np.arange(size * factor) + 0.5) / factor - 0.5
-    weights = kernel(np.abs(centres[:, None] - np.arange(size)))
-    return weights / weights.sum(axis=1, keepdims=True)
+from cornu.ops import repeat
+from cornu.ops.image import resize
 
 
 class BaseUpSampling(Layer):
@@ -53,13 +27,10 @@ class BaseUpSampling(Layer):
         self.data_format = config.standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def _enlarge(self, x: Array, factor: int, axis: int) -> Array:
-        return repeat(x, factor, axis)
-
     def call(self, inputs: Array) -> Array:
         for axis, factor in enumerate(self._factors, 2 if self.data_format == "channels_first" else 1):
             if factor > 1:
-                inputs = self._enlarge(inputs, factor, axis)
+                inputs = repeat(inputs, factor, axis)
         return inputs
 
 
@@ -91,14 +62,16 @@ class UpSampling2D(BaseUpSampling):
         self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any
     ) -> None:
         super().__init__(size, data_format, **kwargs)
-        self.interpolation = choice(interpolation, ("nearest", *_KERNELS), "interpolation", self)
+        self.interpolation = choice(
+            interpolation, ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"), "interpolation", self
+        )
 
-    def _enlarge(self, x: Array, factor: int, axis: int) -> Array:
+    def call(self, inputs: Array) -> Array:
         if self.interpolation == "nearest":
-            return super()._enlarge(x, factor, axis)
-        matrix = _interpolation(x.shape[axis], factor, _KERNELS[self.interpolation])
-        enlarged = tensordot(x, convert_to_tensor(matrix, x.dtype), ([axis], [1]))
-        return cast(moveaxis(enlarged, -1, axis), self.compute_dtype)
+            return super().call(inputs)
+        spatial = inputs.shape[2:] if self.data_format == "channels_first" else inputs.shape[1:3]
+        size = tuple(n * factor for n, factor in zip(spatial, self._factors, strict=True))
+        return resize(inputs, size, self.interpolation, data_format=self.data_format)
 
 
 class UpSampling3D(BaseUpSampling):
