@@ -10,9 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from cornu.base import tree
+from cornu.base.errors import BackendError
 from cornu.base.spec import Spec, merge_sizes
 
 Array = Any
@@ -39,8 +41,15 @@ class Backend(ABC):
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
 
+    concrete: type | None = None
+    """The one type of arrays that hold values, on a backend that gains by running the body of an op as one program."""
+    programs: dict[Any, Callable[..., Any]]
+    """Such programs, by body."""
+    programs_of = -1
+    """The version of the settings that they were made under."""
+
     def __init__(self) -> None:
-        self.known_arrays = {}
+        self.known_arrays, self.programs = {}, {}
 
     # element-wise, one argument
     abs: Unary
@@ -182,6 +191,21 @@ class Backend(ABC):
     def zeros(self, shape: Sequence[int], dtype: str) -> Array:
         """An array of zeros."""
         return self.full(shape, 0, dtype)
+
+    # sparse arrays, of the framework's own kind
+    sparse_types: tuple[type, ...] = ()
+
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        """The sparse array of `values` (n,) at `indices` (n, rank); values of one index add up."""
+        raise BackendError(f"The backend {self.name!r} has no sparse arrays; leave out `sparse=True`.")
+
+    def to_dense(self, x: Any) -> Array:
+        """A sparse array as a dense one."""
+        return x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        """The product of two matrices, one or both sparse."""
+        return self.matmul(self.to_dense(a), self.to_dense(b))
 
     # arrays in and out
     @abstractmethod
@@ -356,6 +380,10 @@ class Backend(ABC):
         NumPy arrays among the arguments go to the device.
         """
 
+    def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
+        """The body of an op as one program; arguments at these positions or of these names are its constants."""
+        return body
+
     @abstractmethod
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         """`state = body(i, state)` for i below `steps`, which may be computed: one dispatch for many steps."""
@@ -382,9 +410,9 @@ class Backend(ABC):
         only_batch = all(None not in spec.shape[1:] for spec in specs)
         # Small probes may equal a real size, such as a layer's units: then only the second tells them apart.
         if low > 1000 and only_batch and all(size < low // 16 or size == low for size in _sizes(first)):
-            return _map_specs(lambda a: Spec(tuple(None if s == low else s for s in a.shape), a.dtype), first)
+            return _map_specs(lambda a: replace(a, shape=tuple(None if s == low else s for s in a.shape)), first)
         second = self.abstract_eval(fn, [_filled(spec, high) for spec in specs])
-        return _map_specs(lambda a, b: Spec(merge_sizes(a.shape, b.shape), a.dtype), first, second)
+        return _map_specs(lambda a, b: replace(a, shape=merge_sizes(a.shape, b.shape)), first, second)
 
 
 def _filled(spec: Spec, size: int) -> Spec:

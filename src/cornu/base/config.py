@@ -37,6 +37,12 @@ class _Settings:
     interactive_logging = True
     flash_attention: bool | None = None  # None: where the backend has a kernel for it
     dtype_policy: Any = None  # set by cornu.base.policies
+    version = 0
+    """Counts changes, on which compiled programs may depend."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "version", self.version + 1)
 
 
 class _Local(threading.local):

@@ -32,6 +32,8 @@ def _levels(name: str, top: int) -> Callable[..., None]:
     def check(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> None:
         if method not in _METHODS:
             raise bad_choice(f"{name}: method", method, _METHODS)
+        if type(q) in (int, float) and 0 <= q <= top:
+            return
         if not B.is_tracing(q) and not ((np.asarray(q) >= 0) & (np.asarray(q) <= top)).all():
             raise ArgumentError(f"{name}: q should lie in [0, {top}], got {np.asarray(q).tolist()}.")
 
@@ -290,15 +292,14 @@ def _check_bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: boo
             f"bincount: x should be (n,) or (batch, n) and weights of the same shape, got shapes {shape(x)} of x and "
             f"{given} of weights."
         )
-    if sparse:
-        raise ArgumentError("bincount: sparse=True is not possible, for there are no sparse tensors; leave it out.")
 
 
-@op(promotion=None, check=_check_bincount)
+@op(promotion=None, check=_check_bincount, fuse=False)
 def bincount(x: Untyped, weights: Tensor = None, minlength: int = 0, sparse: bool = False) -> Array:
     """How often each of 0, 1, …, max(x) occurs along the last axis, or the sums of the weights of its occurrences.
 
-    At least `minlength` long. The size depends on the values, so x has to be known: eager only.
+    At least `minlength` long; a sparse tensor if `sparse`. The size depends on the values, so x has to be known: eager
+    only.
     """
     if B.is_tracing(x):
         raise ArgumentError(
@@ -313,7 +314,11 @@ def bincount(x: Untyped, weights: Tensor = None, minlength: int = 0, sparse: boo
     rows = x.shape[0] if x.ndim == 2 else 1
     ids = (values.reshape(rows, x.shape[-1]) + size * np.arange(rows)[:, None]).reshape(-1)
     found = segment_sum(B.reshape(weights, (-1,)), B.convert(ids, "int32"), rows * size)
-    return B.reshape(found, (*x.shape[:-1], size))
+    found = B.reshape(found, (*x.shape[:-1], size))
+    if not sparse:
+        return found
+    places = np.argwhere(B.to_numpy(found)).astype("int32")
+    return B.sparse(B.convert(places), B.convert(B.to_numpy(found)[tuple(places.T)]), found.shape)
 
 
 def _check_digitize(x: Any, bins: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import ml_dtypes
 import numpy as np
+from scipy import sparse as scipy_sparse
 from scipy import special
 from scipy.linalg import lapack
 
@@ -35,6 +36,7 @@ class NumpyBackend(NamespaceBackend):
 
     name = "numpy"
     array_types = (np.ndarray, np.generic)
+    sparse_types = (scipy_sparse.sparray, scipy_sparse.spmatrix)
     probe_sizes = (48, 96)  # these are computed for real
     loops_in_python = True
 
@@ -153,8 +155,17 @@ class NumpyBackend(NamespaceBackend):
     def cast(self, x: Array, dtype: str) -> Array:
         return np.asarray(x).astype(_dtype(dtype), copy=False)
 
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        return scipy_sparse.coo_array((values, tuple(np.moveaxis(indices, -1, 0))), shape=tuple(shape))
+
+    def to_dense(self, x: Any) -> Array:
+        return x.toarray() if isinstance(x, self.sparse_types) else x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        return self.to_dense(a @ b)
+
     def to_numpy(self, x: Array) -> Any:
-        return np.asarray(x)
+        return np.asarray(self.to_dense(x))
 
     def copy(self, x: Array) -> Array:
         return np.array(x)
@@ -285,9 +296,12 @@ class NumpyBackend(NamespaceBackend):
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         arrays = [np.ones([size or 0 for size in spec.shape], _dtype(spec.dtype)) for spec in specs]
         with np.errstate(all="ignore"), self._tracing(True):
-            return tree.map_structure(
-                lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(arrays)
-            )
+            return tree.map_structure(self._spec, fn(arrays))
+
+    def _spec(self, leaf: Any) -> Any:
+        if isinstance(leaf, self.sparse_types):
+            return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), sparse=True)
+        return Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf
 
 
 def _or_nan(decompose: Callable[..., Any]) -> Callable[..., Any]:
