@@ -87,9 +87,9 @@ def op(
         """The body as one program of the backend."""
         if backend.programs_of != config.settings.version:  # bodies read settings, such as the default data format
             backend.programs, backend.programs_of = {}, config.settings.version
-        found = backend.programs.get(body)
+        found = backend.programs.get((body, natives))
         if found is None:
-            found = backend.programs[body] = backend.fused(body, positions, tuple(p.name for _, p in options))
+            found = backend.programs[body, natives] = backend.fused(body, positions, tuple(p.name for _, p in options))
         return found
 
     @functools.wraps(body)

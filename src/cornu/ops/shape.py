@@ -51,7 +51,7 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
     if isinstance(x, KerasTensor):
         return x if dtype is None else cast(x, dtype)
     if isinstance(x, B.sparse_types):
-        if sparse is not False and dtype in (None, standardize_dtype(x.dtype)):
+        if sparse is not False and dtype in (None, standardize_dtype(getattr(x, "dtype", None))):
             return x
         x = B.to_dense(x)
     if isinstance(x, Variable):
