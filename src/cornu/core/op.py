@@ -188,13 +188,12 @@ _CONSTANTS = {int, bool, str, type(None)}
 def _fusible(concrete: type, positions: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether all arrays hold values, and the arguments at the positions, or named, can be constants of a program."""
     for i, value in enumerate(args):
-        if type(value) is concrete or value is None:
-            continue
         if i in positions:
             if type(value) not in _CONSTANTS and not _is_constant(value):
                 return False
-        elif type(value) is not list or any(type(item) is not concrete for item in value):
-            return False
+        elif type(value) is not concrete and value is not None:
+            if type(value) is not list or any(type(item) is not concrete for item in value):
+                return False
     return all(type(value) in _CONSTANTS or _is_constant(value) for value in kwargs.values())
 
 

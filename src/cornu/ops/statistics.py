@@ -415,7 +415,7 @@ def _extreme(dtype: str, sign: int) -> Any:
     return int(np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min)
 
 
-@op(promotion=None, check=_segments("segment_sum"))
+@op(promotion=None, check=_segments("segment_sum"), fuse=False)
 def segment_sum(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """The sums of the rows of `data` with the same id: (n, …), (n,) -> (num_segments, …); no rows add up to 0.
 
@@ -425,19 +425,19 @@ def segment_sum(data: Tensor, segment_ids: Untyped, num_segments: int | None = N
     return _reduced("segment_sum", data, segment_ids, num_segments, "add", 0)
 
 
-@op(promotion=None, check=_segments("segment_max"))
+@op(promotion=None, check=_segments("segment_max"), fuse=False)
 def segment_max(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """As `segment_sum`, the largest; of no rows -inf, or the dtype's least value."""
     return _reduced("segment_max", data, segment_ids, num_segments, "max", _extreme(standardize_dtype(data.dtype), -1))
 
 
-@op(promotion=None, check=_segments("segment_min"))
+@op(promotion=None, check=_segments("segment_min"), fuse=False)
 def segment_min(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """As `segment_sum`, the smallest; of no rows inf, or the dtype's largest value."""
     return _reduced("segment_min", data, segment_ids, num_segments, "min", _extreme(standardize_dtype(data.dtype), 1))
 
 
-@op(promotion=None, check=_segments("segment_prod"))
+@op(promotion=None, check=_segments("segment_prod"), fuse=False)
 def segment_prod(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """As `segment_sum`, the product; of no rows 1."""
     # By doubling spans within the sorted segments: frameworks scatter products without a gradient.
