@@ -14,10 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from cornu.base import tree
-from cornu.base.errors import BackendError
+from cornu.base.errors import BackendError, BackendMismatchError
 from cornu.base.spec import Spec, merge_sizes
 
 Array = Any
+_FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch", "tensorflow": "tensorflow"}
 Axis = int | tuple[int, ...] | None
 Unary = Callable[[Array], Array]
 Binary = Callable[[Array, Array], Array]
@@ -34,7 +35,10 @@ class Backend(ABC):
     known_arrays: dict[tuple[type, Any], bool]
     """Types and dtypes that were seen to be this backend's arrays, and whether they are floats."""
     native: Mapping[str, Callable[..., Any]] = {}
-    """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark."""
+    """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark.
+
+    They return NotImplemented for arguments that they do not take.
+    """
     probe_sizes: tuple[int, int]
     """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
 
@@ -227,6 +231,16 @@ class Backend(ABC):
     def to_numpy(self, x: Array) -> Any:
         """A NumPy array of the same values; may share memory."""
 
+    def check_foreign(self, x: Any) -> None:
+        """Raises BackendMismatchError if `x` is an array of another framework."""
+        framework = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
+        if framework is not None and framework != self.name:
+            raise BackendMismatchError(
+                f"A {framework} array of shape {tuple(getattr(x, 'shape', ()))} met the backend {self.name!r}. "
+                "Convert it "
+                f"(`numpy.asarray(x)`) or run the call under `cornu.config.backend_scope({framework!r})`."
+            )
+
     def to_numpy_tree(self, x: Any) -> Any:
         """`to_numpy` of a list of arrays, fetched together."""
         return [self.to_numpy(leaf) for leaf in x]
@@ -252,6 +266,10 @@ class Backend(ABC):
         return
 
     # indexed access
+    def get_item(self, x: Array, key: Any) -> Array:
+        """x[key], by NumPy's rules."""
+        return x[key]
+
     @abstractmethod
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         """Slices of `x` at the integer `indices` along `axis`; those out of range are clipped."""
@@ -290,6 +308,32 @@ class Backend(ABC):
         self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
     ) -> Array | None:
         """Attention of (batch, time, heads, depth) by one kernel that keeps no scores, or None if there is none."""
+        return None
+
+    def fused_lstm(
+        self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array, Array] | None:
+        """All outputs and the last states of an LSTM over xs (time, batch, features), gates i, f, g, o; or None."""
+        return None
+
+    def fused_gru(
+        self, xs: Array, h: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array] | None:
+        """All outputs and the last state of a GRU that resets after the product, gates z, r, h, bias (2, 3 n); or None."""
+        return None
+
+    def fused_adam(
+        self,
+        values: list[Array],
+        gradients: list[Array],
+        means: list[Array],
+        squares: list[Array],
+        rate: Array,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> tuple[list[Array], list[Array], list[Array]] | None:
+        """Adam's step for all variables, `rate` corrected for the bias: (values, means, squares) after it; or None."""
         return None
 
     # control flow

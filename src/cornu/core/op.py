@@ -166,7 +166,9 @@ def op(
             if check is not None:
                 check(*args, **kwargs)
             if natives and backend.native and (native := backend.native.get(name)):
-                return native(*args, **kwargs)
+                found = native(*args, **kwargs)
+                if found is not NotImplemented:
+                    return found
             if primitive is not None:
                 return getattr(backend, primitive)(*args, **kwargs)
             if fuse and backend.concrete and _fusible(backend.concrete, positions, args, kwargs):
@@ -257,13 +259,13 @@ def _joined(join: Callable[..., str], floatx: str, *kinds: Any) -> str:
 def _array_or_scalar(backend: Backend, value: Any) -> Any:
     """An array of the backend, or a Python scalar, whose dtype is weak."""
     array_types: tuple[Any, ...] = backend.array_types
+    if isinstance(value, backend.sparse_types):
+        return backend.to_dense(value)
     if isinstance(value, array_types):
         backend.known_arrays[type(value), value.dtype] = is_float(standardize_dtype(value.dtype))
         return value
     if isinstance(value, bool | int | float | complex):
         return value
-    if isinstance(value, backend.sparse_types):
-        return backend.to_dense(value)
     return backend.convert(value.value if isinstance(value, Variable) else value)
 
 

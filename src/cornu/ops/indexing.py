@@ -20,7 +20,7 @@ from cornu.ops.shape import moveaxis, ravel, shape
 @op(promotion=None)
 def get_item(x: Tensor, key: Any) -> Array:
     """x[key], by NumPy's rules of indexing."""
-    return x[key]
+    return B.get_item(x, key)
 
 
 @op(promotion=None)

@@ -52,12 +52,14 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     ordered = B.sort(B.reshape(ordered, (size, -1)), axis=0)  # NaN comes last
     valid = B.sum(B.cast(B.logical_not(B.isnan(ordered)), standardize_dtype(x.dtype)), axis=0) if skip_nan else size
     levels = q.reshape(-1, 1)
+    if skip_nan:  # the ranks are counts of what is valid, on the device
+        levels = B.convert(levels, standardize_dtype(x.dtype))
     place = levels * valid if method == "inverted_cdf" else levels * (valid - 1)
     low, high = place // 1, -(-place // 1)
     if method == "inverted_cdf":
         low = high = high - 1
     elif method == "nearest":
-        low = high = (place + 0.5) // 1 - (place % 2 == 0.5)  # halves to even
+        low = high = (place + 0.5) // 1 - 1.0 * (place % 2 == 0.5)  # halves to even
     low, high = {"lower": (low, low), "higher": (high, high)}.get(method, (low, high))
 
     def at(rank: Any) -> Array:

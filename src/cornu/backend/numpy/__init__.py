@@ -13,6 +13,7 @@ from scipy import sparse as scipy_sparse
 from scipy import special
 from scipy.linalg import lapack
 
+from cornu.backend import host_random
 from cornu.backend.contract import Array, Axis, Pairs
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import tree
@@ -238,29 +239,24 @@ class NumpyBackend(NamespaceBackend):
         ys = ys[::-1] if reverse else ys
         return carry, tree.map_structure(lambda *steps: None if steps[0] is None else np.stack(steps), *ys)
 
-    def _generator(self, key: Array) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.asarray(key, np.uint64)))
-
     def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
-        drawn = self._generator(key).random(tuple(shape), np.float32).astype(_dtype(dtype))
+        drawn = host_random.uniform(key, shape).astype(_dtype(dtype))
         return np.where(drawn < 1, drawn, drawn.dtype.type(0))  # 16-bit rounding may reach 1
 
     def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
-        return self._generator(key).standard_normal(tuple(shape), np.float32).astype(_dtype(dtype))
+        return host_random.normal(key, shape).astype(_dtype(dtype))
 
     def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
-        low, high = special.ndtr([-2.0, 2.0])
-        uniform = self._generator(key).uniform(low, high, tuple(shape))
-        return np.clip(special.ndtri(uniform), -2, 2).astype(_dtype(dtype))
+        return host_random.truncated_normal(key, shape).astype(_dtype(dtype))
 
     def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
-        return self._generator(key).integers(low, high, tuple(shape)).astype(_dtype(dtype))
+        return host_random.integers(key, shape, low, high).astype(_dtype(dtype))
 
     def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
-        return self._generator(key).standard_gamma(alpha, tuple(shape)).astype(_dtype(dtype))
+        return host_random.gamma(key, shape, alpha).astype(_dtype(dtype))
 
     def random_permutation(self, key: Array, size: int) -> Array:
-        return self._generator(key).permutation(size).astype("int32")
+        return host_random.permutation(key, size).astype("int32")
 
     def require_gradients(self) -> NoReturn:
         raise BackendError(
