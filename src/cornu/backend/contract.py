@@ -421,9 +421,10 @@ class Backend(ABC):
         """`fn` of each entry along the leading axis of the nest `xs`, all at once, stacked."""
 
     @abstractmethod
-    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
         """`fn` compiled; with `donate` the buffers of its first argument may be reused for its results.
 
+        `thorough`, where the framework has a compiler that takes long and may win: asked for by `jit_compile=True`.
         NumPy arrays among the arguments go to the device.
         """
 

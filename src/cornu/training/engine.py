@@ -122,8 +122,8 @@ class Engine:
         self._chunk = 1
         self._compiled_now = False  # whether a program was traced, and so compiled, since the pace was last looked at
         compiled = model._compiles
-        compile = B.compile if compiled else lambda fn, donate=False: fn
-        self._single = compile(self._single_step, donate=True)
+        self._compile = functools.partial(B.compile, donate=True, thorough=model.jit_compile is True)
+        self._single = self._compile(self._single_step) if compiled else self._single_step
         self._resident: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self.eager = not compiled
 
@@ -208,7 +208,7 @@ class Engine:
             values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
             return values, self._report(values, logs), bad
 
-        self._resident[key] = B.compile(many, donate=True), B.compile(tail, donate=True)
+        self._resident[key] = self._compile(many), self._compile(tail)
         return self._resident[key]
 
     # running them

@@ -251,7 +251,7 @@ class JaxBackend(NamespaceBackend):
     def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
         return jax.vmap(fn)(xs)
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
         return jax.jit(fn, donate_argnums=0 if donate else ())
 
     def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import checkpoint
 
@@ -564,6 +564,8 @@ class TorchBackend(Backend):
         if any(t.dtype is not torch.float32 or not t.is_contiguous() for t in state):
             return None
         recorder = active.recorder
+        if recorder is not None and recorder.thorough:
+            return None  # the compiler fuses the formula itself
         own = recorder is not None and recorder.may_overwrite(state)
         state = state if own else [t.clone() for t in state]
         count = len(values)
@@ -755,8 +757,8 @@ class TorchBackend(Backend):
     ) -> Callable[..., Any]:
         return lambda *args: _run_with_gradient(forward, backward, args)
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
-        captured = Captured(fn, self.convert, donate)
+    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
+        captured = Captured(fn, self.convert, donate, thorough)
 
         def run(*args: Any) -> Any:
             if self._inferring or (torch.is_grad_enabled() and self._depth):
@@ -768,11 +770,29 @@ class TorchBackend(Backend):
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         before, self._local.inferring = self._inferring, True
         try:
-            with _outside_of_modes(), FakeTensorMode(allow_non_fake_inputs=True):
-                arrays = [torch.empty([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
-                return tree.map_structure(_spec, fn(arrays))
+            with _outside_of_modes():
+                try:
+                    with FakeTensorMode(allow_non_fake_inputs=True):
+                        arrays = [torch.empty([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
+                        return tree.map_structure(_spec, fn(arrays))
+                except (DataDependentOutputException, RuntimeError) as error:
+                    if not _looks_at_values(error):
+                        raise
+                self._local.inferring = False  # what looks at values is shown some
+                with torch.no_grad():
+                    arrays = [torch.ones([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
+                    return tree.map_structure(_spec, fn(arrays))
         finally:
             self._local.inferring = before
+
+
+def _looks_at_values(error: BaseException | None) -> bool:
+    """Whether inference failed because a value was asked for, or the framework's name for one was."""
+    while error is not None:
+        if isinstance(error, DataDependentOutputException) or ".numpy() is not supported" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _spec(leaf: Any) -> Any:

@@ -9,6 +9,7 @@ run can be recorded, unless it looks at a value that is computed: then the funct
 from __future__ import annotations
 
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ class _Line:
     kwargs: dict[str, Any]
     results: list[int] | int
     pure: bool
+    kernel: bool = True
 
     def used(self) -> list[int]:
         return [leaf.number for leaf in tree_flatten((self.args, self.kwargs))[0] if isinstance(leaf, Ref)]
@@ -112,10 +114,10 @@ def _storage(tensor: torch.Tensor) -> int:
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the kernels that run while it is active; `frames` are the functions being recorded, innermost last."""
 
-    def __init__(self, in_place: bool) -> None:
+    def __init__(self, in_place: bool, thorough: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.frames: list[_Frame] = []
-        self.in_place = in_place
+        self.in_place, self.thorough = in_place, thorough
 
     # recording
 
@@ -144,14 +146,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         return tree_map(one, values)
 
-    def add(self, fn: Callable[..., Any], args: Any, kwargs: Any, results: Any, pure: bool = True) -> None:
+    def add(
+        self, fn: Callable[..., Any], args: Any, kwargs: Any, results: Any, pure: bool = True, kernel: bool = True
+    ) -> None:
         """A line that calls `fn`; `args` are references already, `results` tensors or lists of them."""
         frame = self.frames[-1]
         if isinstance(results, torch.Tensor):
             numbers: list[int] | int = frame.number(results)
         else:
             numbers = [frame.number(r) if isinstance(r, torch.Tensor) else 0 for r in results]
-        frame.lines.append(_Line(fn, args, kwargs, numbers, pure))
+        frame.lines.append(_Line(fn, args, kwargs, numbers, pure, kernel))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -200,7 +204,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with _disable_current_modes():
             out = fn(*(a.detach() if isinstance(a, torch.Tensor) else a for a in args))
         if self.is_traced(args):
-            self.add(fn, given, {}, out)
+            self.add(fn, given, {}, out, kernel=False)
         return out
 
     def may_overwrite(self, tensors: Iterable[torch.Tensor]) -> bool:
@@ -238,7 +242,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             numbers += [number for _, number in frame.lifted]
         finally:
             self.frames.pop()
-        return Program(frame.lines, numbers, outputs), result, outside
+        return Program(frame.lines, numbers, outputs, self.thorough), result, outside
 
     def _output(self, leaf: Any, inputs: list[torch.Tensor]) -> Any:
         """How a leaf is returned: results own their memory, so that they may be overwritten in their turn."""
@@ -259,9 +263,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Program:
-    """A recording as a Python function: `run(*tensors) -> list of tensors`."""
+    """A recording as a Python function: `run(*tensors) -> list of tensors`.
 
-    def __init__(self, lines: list[_Line], inputs: list[int], outputs: list[Any]) -> None:
+    With `thorough` its kernels are one graph for `torch.compile`, after those that functions of ours wait for.
+    """
+
+    def __init__(self, lines: list[_Line], inputs: list[int], outputs: list[Any], thorough: bool = False) -> None:
         lines = _needed(_without_repetition(lines, outputs), outputs)
         names: dict[str, Any] = {}
         source = [f"def run({', '.join(f'v{n}' for n in inputs)}):"]
@@ -303,6 +310,37 @@ class Program:
         self.source, self.names = "\n".join(source), names
         exec(compile(self.source, "<recorded by cornu>", "exec"), names)
         self.run: Callable[..., list[Any]] = names["run"]
+        self.fast = _compiled(lines, inputs, outputs) if thorough else self.run
+        """`run`, compiled when it is first called: after recording."""
+
+
+def _compiled(lines: list[_Line], inputs: list[int], outputs: list[Any]) -> Callable[..., list[Any]]:
+    """The lines in two parts: what is no kernel with all that it needs, and the rest as one compiled graph."""
+    made_by = {n: line for line in lines for n in line.made()}
+    first: set[int] = set()
+    waiting = [line for line in lines if not line.kernel]
+    while waiting:
+        line = waiting.pop()
+        if id(line) not in first:
+            first.add(id(line))
+            waiting += [made_by[n] for n in line.used() if n in made_by]
+    ahead = [line for line in lines if id(line) in first]
+    rest = [line for line in lines if id(line) not in first]
+    wanted = {n for line in rest for n in line.used()} | {leaf.number for leaf in outputs if isinstance(leaf, Ref)}
+    live = sorted(wanted & {n for line in ahead for n in line.made()})
+    begin = Program(ahead, inputs, [Ref(n) for n in live]).run if ahead else None
+    compiled = (
+        torch.compile(Program(rest, [*inputs, *live], outputs).run, fullgraph=True, dynamic=False) if rest else None
+    )
+
+    def run(*tensors: torch.Tensor) -> list[Any]:
+        more = begin(*tensors) if begin is not None else []
+        if compiled is None:
+            return [more[live.index(leaf.number)] if isinstance(leaf, Ref) else leaf for leaf in outputs]
+        with torch.no_grad():
+            return compiled(*tensors, *more)  # type: ignore[no-any-return]
+
+    return run
 
 
 def _binding(fn: Any) -> Callable[..., Any]:
@@ -379,6 +417,13 @@ class _Active(threading.local):
 active = _Active()
 
 
+def _where(error: BaseException) -> str:
+    """The innermost line outside of frameworks and of this package at which an error was raised."""
+    lines = traceback.extract_tb(error.__traceback__)
+    users = [f for f in lines if not any(part in f.filename for part in ("site-packages", "/cornu/", "<"))]
+    return f"See line {users[-1].lineno} of {users[-1].filename}: {users[-1].line}" if users else ""
+
+
 @contextmanager
 def _replaying() -> Iterator[None]:
     """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs."""
@@ -389,8 +434,10 @@ def _replaying() -> Iterator[None]:
 class Captured:
     """A function recorded for each form of its arguments, and replayed; with `donate` it may overwrite the first."""
 
-    def __init__(self, fn: Callable[..., Any], to_tensor: Callable[[Any], torch.Tensor], donate: bool) -> None:
-        self.fn, self.to_tensor, self.donate = fn, to_tensor, donate
+    def __init__(
+        self, fn: Callable[..., Any], to_tensor: Callable[[Any], torch.Tensor], donate: bool, thorough: bool
+    ) -> None:
+        self.fn, self.to_tensor, self.donate, self.thorough = fn, to_tensor, donate, thorough
         self.programs: dict[Any, tuple[Callable[..., list[Any]] | None, list[torch.Tensor], Any]] = {}
         self.reason = ""
         """Why it is not recorded."""
@@ -418,18 +465,23 @@ class Captured:
         owned = len(present(args[0])) if self.donate else 0
 
         for in_place in (True, False):
-            recorder = Recorder(in_place)
+            recorder = Recorder(in_place, self.thorough)
             active.recorder = recorder
             try:
                 with _Guard(recorder), recorder, warnings.catch_warnings():
                     program, like, outside = recorder.record(
                         lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned
                     )
-                return program.run, outside, like
+                return program.fast, outside, like
             except _StaleError:
                 continue
             except UncapturableError as error:
                 self.reason = str(error)
+                if self.thorough:
+                    warnings.warn(
+                        f"jit_compile=True: the step runs as it is, not compiled: {error}. {_where(error)}",
+                        stacklevel=2,
+                    )
                 return None, [], None
             finally:
                 active.recorder = None
@@ -448,25 +500,24 @@ def recorded_loop(
     outside: list[torch.Tensor] = []
     if more is None:
         first = [*leaves, torch.zeros((), dtype=torch.int32)]
-        program, like, beside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count)
+        program, like, outside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count)
 
-        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
             values, others = list(tensors[1 : count + 1]), tensors[count + 1 :]
             for i in range(int(tensors[0])):
-                values = program.run(*values, torch.tensor(i, dtype=torch.int32), *others)
+                values = step(*values, torch.tensor(i, dtype=torch.int32), *others)
             return values
 
-        outside = beside
         head = [steps if isinstance(steps, torch.Tensor) else torch.tensor(int(steps))]
     else:
         program, like, beside = recorder.record(lambda v: body(packed(state, v)), leaves, count)
         test, _, tested = recorder.record(lambda v: [more(packed(state, v))], leaves, 0)
         split = count + len(beside)
 
-        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
             values, others, rest = list(tensors[:count]), tensors[count:split], tensors[split:]
             while test.run(*values, *rest)[0]:
-                values = program.run(*values, *others)
+                values = step(*values, *others)
             return values
 
         outside, head = [*beside, *tested], []
@@ -477,12 +528,14 @@ def recorded_loop(
     own = [recorder.in_place and _storage(t) in frame.owned and not t._is_view() for t in leaves]
     with _disable_current_modes(), _replaying():
         plain = [t.detach() for t in given]
-        out = run(*plain[:begin], *(t.clone() for t in plain[begin : begin + count]), *plain[begin + count :])
+        out = run(
+            program.run, *plain[:begin], *(t.clone() for t in plain[begin : begin + count]), *plain[begin + count :]
+        )
 
     def replay(*tensors: torch.Tensor) -> list[torch.Tensor]:
         values = [t if mine else t.clone() for t, mine in zip(tensors[begin:], own, strict=False)]
-        return run(*tensors[:begin], *values, *tensors[begin + count :])
+        return run(program.fast, *tensors[:begin], *values, *tensors[begin + count :])
 
-    recorder.add(replay, refs, {}, out)
+    recorder.add(replay, refs, {}, out, kernel=False)
     frame.overwritten.update({_storage(t): set() for t, mine in zip(leaves, own, strict=True) if mine})
     return packed(like, out)

@@ -1,0 +1,216 @@
+"""What is particular to PyTorch: steps recorded as kernels and replayed, and tensors of PyTorch in and out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import cornu as keras
+from cornu import layers, ops
+from cornu.backend import load
+from cornu.backend.torch import capture
+from cornu.base.config import backend_scope
+from cornu.base.errors import BackendMismatchError
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.random((100, 8), "float32"), RNG.integers(0, 3, 100)
+
+
+@pytest.fixture(autouse=True)
+def _torch():
+    with backend_scope("torch"):
+        yield
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """The programs that are recorded from now on."""
+    made = []
+    original = capture.Program.__init__
+
+    def init(self, *args):
+        original(self, *args)
+        made.append(self)
+
+    monkeypatch.setattr(capture.Program, "__init__", init)
+    return made
+
+
+def regularised():
+    return layers.BatchNormalization(), layers.Dropout(0.2)
+
+
+def model(middle=tuple, optimizer="adam", **options):
+    """A small classifier around the layers that `middle()` makes."""
+    keras.utils.set_random_seed(1)
+    made = keras.Sequential(
+        [keras.Input((8,)), layers.Dense(16, activation="relu"), *middle(), layers.Dense(3, activation="softmax")]
+    )
+    made.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    return made
+
+
+def losses(made, epochs=4, **options):
+    return made.fit(X, Y, epochs=epochs, batch_size=16, verbose=0, **options).history["loss"]
+
+
+def test_a_step_is_recorded_once(programs):
+    made = model(regularised)
+    losses(made, 1, validation_data=(X, Y))
+    count = len(programs)
+    assert count
+    losses(made, 3, validation_data=(X, Y))
+    made.predict(X, verbose=0)
+    assert len(programs) == count + 2  # whole batches, and the last one, of predict
+    assert "_fused_adam_" in str([names for program in programs for names in program.names.values()])
+
+
+@pytest.mark.parametrize("kind", [keras.optimizers.Adam, lambda: keras.optimizers.SGD(0.1, momentum=0.9)])
+def test_recorded_steps_are_the_eager_ones(kind):
+    recorded = losses(model(regularised, optimizer=kind()))
+    eager = losses(model(regularised, optimizer=kind(), run_eagerly=True))
+    np.testing.assert_allclose(recorded, eager, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_ema": True, "ema_overwrite_frequency": 3},
+        {"gradient_accumulation_steps": 2},
+        {"global_clipnorm": 0.1},
+        {"weight_decay": 0.01},
+    ],
+    ids=str,
+)
+def test_kernels_in_place_leave_no_stale_values(options):
+    recorded, eager = (
+        losses(model(optimizer=keras.optimizers.Adam(0.01, **options), run_eagerly=eagerly))
+        for eagerly in (False, True)
+    )
+    np.testing.assert_allclose(recorded, eager, rtol=1e-5)
+
+
+def test_values_that_somebody_holds_stay():
+    made = model()
+    kernel = made.layers[0].kernel.value
+    before = kernel.clone()
+    losses(made, 1)
+    torch.testing.assert_close(kernel, before)
+    assert not torch.equal(made.layers[0].kernel.value, before)
+
+
+def test_the_compiler_of_pytorch_takes_the_whole_step():
+    np.testing.assert_allclose(
+        losses(model(regularised, jit_compile=True), 2), losses(model(regularised), 2), rtol=1e-5
+    )
+
+
+class Looks(layers.Layer):
+    """Branches on a value."""
+
+    def call(self, inputs):
+        return inputs * 2 if float(inputs.sum()) > 0 else inputs
+
+
+def test_a_step_that_looks_at_values_runs_as_it_is_and_says_where():
+    made = model(lambda: [Looks()], jit_compile=True)
+    with pytest.warns(UserWarning, match=r"not compiled.*_local_scalar_dense.*See line \d+ of .*test_torch.py: return"):
+        found = losses(made)
+    np.testing.assert_allclose(found, losses(model(lambda: [Looks()], run_eagerly=True)), rtol=1e-6)
+
+
+class Peeks(layers.Layer):
+    """Takes a value to the host without a kernel."""
+
+    def call(self, inputs):
+        return inputs * float(inputs.detach().numpy().mean())
+
+
+def test_numbers_taken_to_the_host_are_not_recorded_as_constants():
+    np.testing.assert_allclose(
+        losses(model(lambda: [Peeks()])), losses(model(lambda: [Peeks()], run_eagerly=True)), rtol=1e-6
+    )
+
+
+class Native(layers.Layer):
+    """Calls PyTorch itself, in place too."""
+
+    def call(self, inputs):
+        scratch = torch.zeros(inputs.shape[-1])
+        scratch[0] = 1.0
+        scratch += inputs.mean(0)
+        return torch.nn.functional.softplus(inputs) + scratch
+
+
+def test_layers_may_call_pytorch():
+    np.testing.assert_allclose(
+        losses(model(lambda: [Native()])), losses(model(lambda: [Native()], run_eagerly=True)), rtol=1e-5
+    )
+    inputs = keras.Input((8,))
+    outputs = layers.Dense(2)(Native()(inputs))
+    assert outputs.shape == (None, 2)
+    assert keras.Model(inputs, outputs)(torch.from_numpy(X)).shape == (100, 2)
+
+
+def test_tensors_and_loaders_are_data():
+    data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    loader = torch.utils.data.DataLoader(data, batch_size=16)
+    arrays = model().fit(X, Y, batch_size=16, shuffle=False, verbose=0).history["loss"]
+    tensors = model().fit(torch.from_numpy(X), torch.from_numpy(Y), batch_size=16, shuffle=False, verbose=0)
+    np.testing.assert_allclose(tensors.history["loss"], arrays, rtol=1e-6)
+    np.testing.assert_allclose(model().fit(loader, verbose=0).history["loss"], arrays, rtol=1e-5)
+
+
+def test_loops_and_branches_are_recorded(programs):
+    collatz = ops.jit(
+        lambda n: ops.while_loop(
+            lambda n, _: n != 1,
+            lambda n, c: (ops.cond(n % 2 == 0, lambda: n // 2, lambda: 3 * n + 1), c + 1),
+            (n, n * 0),
+        )[1]
+    )
+    assert [int(collatz(torch.tensor(n))) for n in (1, 6, 27)] == [0, 8, 111]
+    assert len(programs) == 3  # the body, the test, and what is around them
+
+
+def test_two_frameworks_do_not_mix():
+    with backend_scope("jax"):
+        theirs = ops.ones((2,))
+    with pytest.raises(BackendMismatchError, match=r"A jax array of shape \(2,\) met the backend 'torch'"):
+        ops.add(theirs, 1)
+    with backend_scope("jax"), pytest.raises(BackendMismatchError, match=r"A torch array .* met the backend 'jax'"):
+        ops.add(torch.ones(2), 1)
+
+
+def test_half_precision_trains():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        made = model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    found = losses(made, 6)
+    assert found[-1] < found[0]
+    assert made.layers[0].compute_dtype == "bfloat16"
+    assert made.layers[0].kernel.value.dtype is torch.float32
+
+
+def test_second_derivatives_of_what_has_fused_kernels():
+    """Where a kernel has no second derivative the formula steps in."""
+    keras.utils.set_random_seed(0)
+    lstm = layers.LSTM(3)
+    x = torch.from_numpy(RNG.normal(size=(2, 4, 3)).astype("float32"))
+    lstm(x)
+
+    def penalty(v):
+        return ops.sum(ops.grad(lambda u: ops.sum(lstm(u) ** 2))(v) ** 2)
+
+    slope = ops.grad(penalty)(x)
+    step = torch.zeros_like(x)
+    step[0, 1, 2] = 1e-2
+    numeric = (penalty(x + step) - penalty(x - step)) / 2e-2
+    np.testing.assert_allclose(float(slope[0, 1, 2]), float(numeric), rtol=2e-2)
+
+
+def test_the_backend_says_what_it_runs_natively():
+    assert {"relu", "softmax", "dense"} <= set(load("torch").native)
