@@ -338,7 +338,7 @@ def _compiled(lines: list[_Line], inputs: list[int], outputs: list[Any]) -> Call
         if compiled is None:
             return [more[live.index(leaf.number)] if isinstance(leaf, Ref) else leaf for leaf in outputs]
         with torch.no_grad():
-            return compiled(*tensors, *more)  # type: ignore[no-any-return]
+            return compiled(*tensors, *more)
 
     return run
 
