@@ -36,6 +36,8 @@ class Backend(ABC):
     probe_sizes: tuple[int, int]
     """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
 
+    errors: tuple[type[Exception], ...] = ()
+    """What the framework raises for bad arguments besides TypeError, ValueError and IndexError."""
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
 
@@ -228,6 +230,10 @@ class Backend(ABC):
         return
 
     # indexed access
+    def get_item(self, x: Array, key: Any) -> Array:
+        """x[key], by NumPy's rules."""
+        return x[key]
+
     @abstractmethod
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         """Slices of `x` at the integer `indices` along `axis`; those out of range are clipped."""

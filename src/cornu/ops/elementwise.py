@@ -287,7 +287,8 @@ def saturate_cast(x: Tensor, dtype: Any) -> Array:
     source, target = standardize_dtype(x.dtype), standardize_dtype(dtype)
     (low, high), (least, largest) = _limits(source), _limits(target)
     low, high = max(low, least), min(high, largest)
-    above, below = x >= B.full((), high, source), x <= B.full((), low, source)
+    above = B.greater_equal(x, B.full((), high, source))
+    below = B.less_equal(x, B.full((), low, source))
     lost = B.logical_or(above, below) if is_float(target) else B.logical_or(B.logical_or(above, below), B.isnan(x))
     inside = B.cast(B.where(lost, B.zeros((), source), x), target)
     return B.where(above, B.full((), high, target), B.where(below, B.full((), low, target), inside))
@@ -351,13 +352,13 @@ def i0(x: Tensor) -> Array:
 @op(check=_reals("isneginf"))
 def isneginf(x: Tensor) -> Array:
     """Whether x is -∞, element-wise; the shape of `x`."""
-    return B.logical_and(B.isinf(x), x < 0)
+    return B.logical_and(B.isinf(x), B.less(x, 0))
 
 
 @op(check=_reals("isposinf"))
 def isposinf(x: Tensor) -> Array:
     """Whether x is ∞, element-wise; the shape of `x`."""
-    return B.logical_and(B.isinf(x), x > 0)
+    return B.logical_and(B.isinf(x), B.greater(x, 0))
 
 
 @op(check=_reals("signbit"))
@@ -472,7 +473,7 @@ def conj(x: Tensor) -> Array:
 @op
 def isreal(x: Tensor) -> Array:
     """Whether the imaginary part is 0, element-wise; the shape of `x`."""
-    return imag(x) == 0
+    return B.equal(imag(x), 0)
 
 
 @op(promotion="float")

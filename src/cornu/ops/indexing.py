@@ -20,7 +20,7 @@ from cornu.ops.shape import moveaxis, ravel, shape
 @op(promotion=None)
 def get_item(x: Tensor, key: Any) -> Array:
     """x[key], by NumPy's rules of indexing."""
-    return x[key]
+    return B.get_item(x, key)
 
 
 @op(promotion=None)
@@ -188,7 +188,7 @@ def _needs_values(x: Any, op_name: str, repair: str) -> None:
 @op(promotion=None, check=lambda x: _needs_values(x, "nonzero", "Call it eagerly, or use `ops.where` with a mask."))
 def nonzero(x: Tensor) -> tuple[Array, ...]:
     """The indices of the elements that are not 0, for each axis an int32 tensor; on values only, not compiled."""
-    flat = ravel(x) != 0
+    flat = B.not_equal(ravel(x), 0)
     count = int(B.to_numpy(reduction.sum(flat)))
     return unravel_index(B.argsort(B.logical_not(flat))[:count], x.shape)
 

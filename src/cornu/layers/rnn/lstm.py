@@ -8,6 +8,7 @@ from typing import Any
 from cornu import activations, ops
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.dtypes import standardize_dtype
 from cornu.layers.rnn.cell import Cell
 from cornu.layers.rnn.rnn import CellRNN
 
@@ -90,7 +91,7 @@ class LSTMCell(Cell):
 
     def whole_loop(self, xs: Array, states: list[Array], reverse: bool, every: bool) -> tuple[Any, list[Array]]:
         """The outputs of all steps of xs (time, batch, features), or None unless `every`, and the last states."""
-        bias = B.zeros((4 * self.units,), str(xs.dtype)) if self.bias is None else self.bias.value
+        bias = B.zeros((4 * self.units,), standardize_dtype(xs.dtype)) if self.bias is None else self.bias.value
         outputs, h, c = _loop(reverse, every)(xs, *states, self.kernel.value, self.recurrent_kernel.value, bias)
         return outputs, [h, c]
 
@@ -198,7 +199,7 @@ def _quarters(x: Array) -> list[Array]:
 
 
 def _by_gate(n: int, values: tuple[float, ...], like: Array) -> Array:
-    return B.concatenate([B.full((n,), value, str(like.dtype)) for value in values], 0)
+    return B.concatenate([B.full((n,), value, standardize_dtype(like.dtype)) for value in values], 0)
 
 
 def _before(states: Array, first: Array, reverse: bool) -> Array:
