@@ -224,9 +224,10 @@ def log10(x: Tensor) -> Array:
 
 
 def _log_of_sum(x1: Array, x2: Array, unit: float) -> Array:
-    larger = B.maximum(x1, x2)
-    # Not |x1 - x2|, whose slope at 0 is 1 for JAX; equal infinities have no difference.
-    gap = B.where(B.isfinite(larger), B.minimum(x1, x2) - larger, 0)
+    # By one choice for both, so that the gradient of equals is 1/2 each; equal infinities have no difference.
+    second = x2 > x1
+    larger, smaller = B.where(second, x2, x1), B.where(second, x1, x2)
+    gap = B.where(B.isfinite(larger), smaller - larger, 0)
     both = B.logical_and(x1 == x2, B.logical_not(B.isfinite(x1)))
     return B.where(both, larger, larger + B.log1p(B.exp(gap * unit)) / unit)
 

@@ -121,7 +121,20 @@ def _floor_divide(x: Array, y: Array) -> Array:
 
 
 def _truncate_mod(x: Array, y: Array) -> Array:
-    return tf.raw_ops.TruncateMod(x=x, y=y)
+    exact = tf.raw_ops.TruncateMod(x=x, y=y)
+    if not x.dtype.is_floating:
+        return exact
+    # TensorFlow knows no gradient: it is that of x - n · y, where y = ∞ goes no times into x.
+    y = tf.where(tf.math.is_finite(y), y, tf.zeros([], y.dtype))
+    ratio = tf.stop_gradient(x / tf.where(y == 0, tf.ones([], y.dtype), y))
+    slope = x - tf.where(ratio < 0, tf.math.ceil(ratio), tf.floor(ratio)) * y
+    return tf.stop_gradient(exact) + (slope - tf.stop_gradient(slope))
+
+
+def _power(x: Array, y: Array) -> Array:
+    if x.dtype.is_floating:  # where the exponent is 0 the slope is too, not 0 · x⁻¹
+        x = tf.where(y == 0, tf.ones([], x.dtype), x)
+    return tf.pow(x, y)
 
 
 def _gcd(x: Array, y: Array) -> Array:
@@ -242,7 +255,7 @@ BINARY: dict[str, Callable[[Any, Any], Array]] = {
     "multiply": by_dtype(tf.multiply, bool=tf.logical_and),
     "nextafter": nextafter,
     "not_equal": tf.not_equal,
-    "power": through(tf.pow, {"uint8": "int32", "uint16": "int32"}, _UNSIGNED),
+    "power": through(_power, {"uint8": "int32", "uint16": "int32"}, _UNSIGNED),
     "right_shift": _shift(tf.bitwise.right_shift, right=True),
     "subtract": tf.subtract,
 }
@@ -306,6 +319,17 @@ def argsort(x: Array, axis: int = -1) -> Array:
 def sort(x: Array, axis: int = -1) -> Array:
     """In ascending order along the axis."""
     return take_along_axis(x, argsort(x, axis), axis)
+
+
+def cumprod(x: Array, axis: int) -> Array:
+    """The running product, in log₂ n products of all: the kernel's gradient is 0 where a factor is."""
+    axis, size, shift = axis % len(x.shape), x.shape[axis], 1
+    before = (slice(None),) * axis
+    while shift < size:
+        ones = tf.ones([*x.shape[:axis], shift, *x.shape[axis + 1 :]], x.dtype)
+        x = x * tf.concat([ones, x[(*before, slice(0, size - shift))]], axis)
+        shift *= 2
+    return x
 
 
 def searchsorted(ascending: Array, values: Array, side: str = "left") -> Array:
@@ -529,6 +553,19 @@ def cholesky(x: Array) -> Array:
     return _or_nan(tf.linalg.cholesky, lambda _: tf.logical_or(negative, _not_finite(x)))(whole)
 
 
+@tf.custom_gradient  # type: ignore[misc, unused-ignore]
+def det(x: Array) -> Any:
+    """The determinant, whose gradient, the cofactors, singular matrices have as well."""
+
+    def gradient(upstream: Array) -> Array:
+        s, u, v = tf.linalg.svd(x)
+        others = tf.math.cumprod(s, -1, exclusive=True) * tf.math.cumprod(s, -1, exclusive=True, reverse=True)
+        sign = tf.linalg.det(u) * tf.linalg.det(v)
+        return (upstream * sign)[..., None, None] * tf.matmul(u * others[..., None, :], v, adjoint_b=True)
+
+    return tf.linalg.det(x), gradient
+
+
 def eigh(x: Array) -> tuple[Array, Array]:
     """Eigenvalues in ascending order, and eigenvectors."""
     values, vectors = _or_nan(tf.linalg.eigh, _not_finite)((x + tf.linalg.adjoint(x)) / 2)
@@ -597,6 +634,12 @@ def correlate(a: Array, v: Array, mode: str) -> Array:
     padded = tf.pad(a, [(before, count + m - 1 - before - n)])
     windows = tf.gather(padded, np.arange(count)[:, None] + np.arange(m))
     return tf.reduce_sum(windows * UNARY["conj"](v), 1)
+
+
+def _fitted(x: Array, size: int) -> Array:
+    """The last axis cut, or filled up with zeros, to this size."""
+    more = size - x.shape[-1]
+    return x[..., :size] if more <= 0 else tf.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(0, more)])
 
 
 def along_axes(fn: Callable[[Array], Array]) -> Callable[..., Array]:
@@ -673,7 +716,7 @@ ALL: dict[str, Callable[..., Any]] = {
     "argmax": _index_of(tf.argmax, lambda inf: inf),
     "argmin": _index_of(tf.argmin, lambda inf: -inf),
     "argsort": argsort,
-    "cumprod": tf.math.cumprod,
+    "cumprod": cumprod,
     "cumsum": tf.cumsum,
     "sort": sort,
     "broadcast_to": tf.broadcast_to,
@@ -695,7 +738,7 @@ ALL: dict[str, Callable[..., Any]] = {
     "matmul": matmul,
     "tensordot": tensordot,
     "cholesky": cholesky,
-    "det": tf.linalg.det,
+    "det": det,
     "eig": tf.linalg.eig,
     "eigh": eigh,
     "lu_factor": lu_factor,
@@ -709,6 +752,6 @@ ALL: dict[str, Callable[..., Any]] = {
     "correlate": correlate,
     "fftn": along_axes(tf.signal.fft),
     "ifftn": along_axes(tf.signal.ifft),
-    "irfft": lambda x, n: tf.signal.irfft(x, [n]),
-    "rfft": lambda x, n: tf.signal.rfft(x, [n]),
+    "irfft": lambda x, n: tf.signal.irfft(_fitted(x, n // 2 + 1), [n]),
+    "rfft": lambda x, n: tf.signal.rfft(_fitted(x, n)),
 }
