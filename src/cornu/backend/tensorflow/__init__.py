@@ -125,6 +125,8 @@ class TensorflowBackend(NamespaceBackend):
     ) -> Array:
         args = (strides, padding, dilation, input_dilation, groups)
         rank, depth = len(strides), kernel.shape[-2]
+        if rank == 3 and groups == 1 and x.dtype.is_floating and max(*dilation, *input_dilation) == 1 and 0 not in x.shape:
+            return tf.nn.conv3d(self.pad_spatial(x, padding, 0), kernel, [1, *strides, 1], "VALID")
         if rank > 2 or not x.dtype.is_floating or 0 in x.shape or (groups > 1 and depth > 1):
             return self.conv_by_patches(x, kernel, *args)
         if rank == 1:  # as an image of one row
@@ -185,7 +187,7 @@ class TensorflowBackend(NamespaceBackend):
         return tf.nn.conv2d_transpose(x, turned, shape, input_dilation, [(0, 0), *before, (0, 0)])
 
     def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
-        if not x.dtype.is_floating or 0 in x.shape:
+        if not x.dtype.is_floating or 0 in x.shape or (len(window) == 3 and x.dtype.size == 2):  # what has no kernel
             return self.pool_by_slices(x, window, strides, padding, mode)
         if len(window) == 1:
             flat = self.pool(x[:, None], (1, *window), (1, *strides), [(0, 0), *padding], mode)

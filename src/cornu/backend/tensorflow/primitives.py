@@ -26,8 +26,8 @@ _NO_BOOL = {"bool": "int32"}
 
 
 def constant(value: Any, dtype: Any) -> Array:
-    """A number or a NumPy array as a tensor."""
-    return tf.constant(bool(value) if dtype in ("bool", tf.bool) and np.ndim(value) == 0 else value, dtype)
+    """A number or a NumPy array as a tensor of the dtype, whatever it was before."""
+    return tf.constant(value) if dtype is None else tf.constant(np.asarray(value).astype(tf.as_dtype(dtype).as_numpy_dtype))
 
 
 def cast(x: Array, dtype: Any) -> Array:
