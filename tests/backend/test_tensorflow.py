@@ -39,7 +39,7 @@ class Scaled(cornu.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         top = tf.reduce_max(x, axis=-1, keepdims=True)
-        return tf.nn.relu(tf.math.tanh(x - top) * self.scale.value + tf.cast(tf.shape(x)[-1], x.dtype))
+        return tf.nn.relu(tf.math.tanh(x - top) * self.scale + tf.cast(tf.shape(x)[-1], x.dtype))
 
 
 class Network(cornu.Model):

@@ -69,7 +69,7 @@ class TensorflowBackend(NamespaceBackend):
         return cast(x, dtype)
 
     def to_numpy(self, x: Array) -> Any:
-        return x.numpy() if isinstance(x, tf.Tensor) else np.asarray(x)
+        return x.numpy() if isinstance(x, _Eager) else np.asarray(x)
 
     def copy(self, x: Array) -> Array:
         return tf.identity(x)  # tensors never change, so that sharing memory does no harm
