@@ -29,6 +29,7 @@ class TensorflowBackend(NamespaceBackend):
 
     name = "tensorflow"
     array_types = (tf.Tensor,)
+    native = primitives.NATIVE
     errors = (tf.errors.OpError,)
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
 

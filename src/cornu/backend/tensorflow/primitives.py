@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -391,12 +392,21 @@ def take(x: Array, indices: Array, axis: int) -> Array:
     return tf.gather(x, tf.clip_by_value(indices, 0, max(x.shape[axis] - 1, 0)), axis=axis)
 
 
+_FEW = 128
+
+
 def take_along_axis(x: Array, indices: Array, axis: int) -> Array:
     """An element of `x` along the axis for each index."""
     rank = len(x.shape)
     axis %= rank
     if not isinstance(indices, tf.Tensor) or indices.dtype not in (tf.int32, tf.int64):
         indices = tf.cast(indices, "int32")
+    if x.dtype.is_floating and indices.shape[axis] == 1 and x.shape[axis] <= _FEW and tuple(indices.shape) == tuple(
+        1 if i == axis else n for i, n in enumerate(x.shape)
+    ):
+        # One of few: a sum in which all others are 0 has a gradient of few kernels, that of a gather has twenty.
+        places = tf.reshape(tf.range(x.shape[axis], dtype=indices.dtype), [-1] + [1] * (rank - 1 - axis))
+        return tf.reduce_sum(tf.where(indices == places, x, tf.zeros([], x.dtype)), axis, keepdims=True)
     common = [
         np.broadcast_shapes((a,), (b,))[0] if i != axis else None
         for i, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))
@@ -492,7 +502,37 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     """Einstein's sum, in the dtype of the operands."""
     if operands[0].dtype.is_bool:
         return einsum(subscripts, *(tf.cast(x, "int32") for x in operands)) != 0
+    if len(operands) == 2 and re.fullmatch(r"[a-zA-Z]+,[a-zA-Z]+->[a-zA-Z]*", subscripts):
+        product = _by_matmul(*re.split(",|->", subscripts), *operands)
+        if product is not None:
+            return product
     return through(lambda *xs: tf.einsum(subscripts, *xs), _SMALL, _UNSIGNED)(*operands)
+
+
+def _by_matmul(a: str, b: str, out: str, x: Array, y: Array) -> Array | None:
+    """Einstein's sum of two as a product of (batches of) matrices, twice as fast as the kernel; None if it is none."""
+    batch = [i for i in a if i in b and i in out]
+    summed = [i for i in a if i in b and i not in out]
+    rows, columns = [i for i in a if i not in b], [i for i in b if i not in a]
+    if not summed or any(len(set(s)) < len(s) for s in (a, b, out)) or set(out) != {*batch, *rows, *columns}:
+        return None
+    size = {**dict(zip(b, y.shape, strict=True)), **dict(zip(a, x.shape, strict=True))}
+    if 0 in size.values() or any(size[i] != n for i, n in zip(b, y.shape, strict=True)):
+        return None
+
+    def matrix(x: Array, labels: str, first: list[str], second: list[str]) -> tuple[Array, bool]:
+        """(*batch, first, second) or its transpose, whichever needs no moving of memory."""
+        turned = "".join((*batch, *second, *first)) == labels
+        order = [*batch, *(second + first if turned else first + second)]
+        x = x if "".join(order) == labels else tf.transpose(x, [labels.index(i) for i in order])
+        sides = [math.prod(size[i] for i in side) for side in ((second, first) if turned else (first, second))]
+        return tf.reshape(x, [*(size[i] for i in batch), *sides]), turned
+
+    (left, left_turned), (right, right_turned) = matrix(x, a, rows, summed), matrix(y, b, summed, columns)
+    product = _product(left, right, left_turned, right_turned)
+    found = [*batch, *rows, *columns]
+    product = tf.reshape(product, [size[i] for i in found])
+    return product if "".join(found) == out else tf.transpose(product, [found.index(i) for i in out])
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -508,7 +548,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 _product = by_dtype(
-    through(tf.matmul, _SMALL, _UNSIGNED), bool=lambda a, b: tf.matmul(tf.cast(a, "int32"), tf.cast(b, "int32")) != 0
+    through(tf.matmul, _SMALL, _UNSIGNED),
+    bool=lambda a, b, *options: tf.matmul(tf.cast(a, "int32"), tf.cast(b, "int32"), *options) != 0,
 )
 
 
@@ -703,6 +744,27 @@ def limits(dtype: Any) -> tuple[Any, Any]:
     info: Any = ml_dtypes.iinfo(dtype.as_numpy_dtype)  # type: ignore[no-untyped-call]
     return int(info.min), int(info.max)
 
+
+def _along(kernel: Callable[..., Array]) -> Callable[..., Array]:
+    """A kernel of one axis, for several as well; in float32 at least.
+
+    Softmax by the kernel takes half the time of its parts: 4.7 against 10.7 ms on 32·4·128·128, with the gradient.
+    """
+    wide = through(kernel, _HALVES)
+
+    def call(x: Array, axis: Any = -1) -> Array:
+        if isinstance(axis, int):
+            return wide(x, axis=axis)
+        axes = axes_of(x, None if axis is None else tuple(axis))
+        order = [*(i for i in range(len(x.shape)) if i not in axes), *axes]
+        moved = tf.transpose(x, order)
+        flat = wide(tf.reshape(moved, [*moved.shape[: len(order) - len(axes)], -1]), axis=-1)
+        return tf.transpose(tf.reshape(flat, moved.shape), np.argsort(order))
+
+    return call
+
+
+NATIVE: dict[str, Callable[..., Any]] = {"softmax": _along(tf.nn.softmax), "log_softmax": _along(tf.nn.log_softmax)}
 
 ALL: dict[str, Callable[..., Any]] = {
     **UNARY,
