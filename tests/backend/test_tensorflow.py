@@ -104,7 +104,8 @@ def test_data_of_tensorflow(kind: str) -> None:
     sizes = {} if len(DATA[kind]()) == 1 else {"batch_size": 16}
     model.fit(*DATA[kind](), epochs=2, verbose=0, **sizes)
     loss, accuracy = model.evaluate(*DATA[kind](), verbose=0, **sizes)
-    assert np.isfinite(loss) and 0 <= accuracy <= 1
+    assert np.isfinite(loss)
+    assert 0 <= accuracy <= 1
     assert model.predict(DATA[kind]()[0], verbose=0).shape == (50, 3)
 
 
@@ -246,7 +247,9 @@ def test_convert(value: Callable[[], Any], dtype: str | None, expected: str) -> 
     found = ops.convert_to_tensor(value(), dtype)
     assert isinstance(found, tf.Tensor)
     assert ops.dtype(found) == expected
-    np.testing.assert_array_equal(ops.convert_to_numpy(found).astype("float64"), [1, 1] if expected == "bool" else [1, 2])
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(found).astype("float64"), [1, 1] if expected == "bool" else [1, 2]
+    )
 
 
 def test_variables_do_not_share_memory_with_numpy() -> None:

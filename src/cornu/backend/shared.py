@@ -94,7 +94,8 @@ class NamespaceBackend(Backend):
             # Axis by axis, last first: 3 + 3 slices for a 3×3 window instead of 9, and 12 % less time on XLA:CPU.
             parts = shifted(x, axis, window[axis - 1], strides[axis - 1], dilation[axis - 1])
             x = self.stack(parts, -2)
-            x = self.reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))  # (batch, *spatial, window along the axes so far · in)
+            # (batch, *spatial, window along the axes so far · in)
+            x = self.reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
         batch, *spatial, _ = x.shape
         size = math.prod(window)
         if groups == 1:

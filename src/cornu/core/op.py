@@ -143,7 +143,7 @@ def op(
             return (body if primitive is None else getattr(backend, primitive))(*args, **kwargs)
         except CornuError:
             raise
-        except (TypeError, ValueError, IndexError, *backend.errors) as error:
+        except backend.errors as error:
             raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
 
     call.primitive = primitive  # type: ignore[attr-defined]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import builtins
+import math
 from collections.abc import Sequence
 from typing import Any
 

@@ -28,7 +28,7 @@ _NO_BOOL = {"bool": "int32"}
 
 def constant(value: Any, dtype: Any) -> Array:
     """A number or a NumPy array as a tensor of the dtype, whatever it was before."""
-    return tf.constant(value) if dtype is None else tf.constant(np.asarray(value).astype(tf.as_dtype(dtype).as_numpy_dtype))
+    return tf.constant(value if dtype is None else np.asarray(value).astype(tf.as_dtype(dtype).as_numpy_dtype))
 
 
 def cast(x: Array, dtype: Any) -> Array:
@@ -401,8 +401,11 @@ def take_along_axis(x: Array, indices: Array, axis: int) -> Array:
     axis %= rank
     if not isinstance(indices, tf.Tensor) or indices.dtype not in (tf.int32, tf.int64):
         indices = tf.cast(indices, "int32")
-    if x.dtype.is_floating and indices.shape[axis] == 1 and x.shape[axis] <= _FEW and tuple(indices.shape) == tuple(
-        1 if i == axis else n for i, n in enumerate(x.shape)
+    if (
+        x.dtype.is_floating
+        and indices.shape[axis] == 1
+        and x.shape[axis] <= _FEW
+        and tuple(indices.shape) == tuple(1 if i == axis else n for i, n in enumerate(x.shape))
     ):
         # One of few: a sum in which all others are 0 has a gradient of few kernels, that of a gather has twenty.
         places = tf.reshape(tf.range(x.shape[axis], dtype=indices.dtype), [-1] + [1] * (rank - 1 - axis))
@@ -481,7 +484,9 @@ def index(x: Array, key: Any) -> Array:
 
 
 def _is_array_index(part: Any) -> bool:
-    return isinstance(part, list | np.ndarray) or (isinstance(part, tf.Tensor) and (bool(part.shape.rank) or part.dtype.is_bool))
+    if isinstance(part, tf.Tensor):
+        return bool(part.shape.rank) or bool(part.dtype.is_bool)
+    return isinstance(part, list | np.ndarray)
 
 
 def _plain_index(part: Any) -> Any:
@@ -503,7 +508,8 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     if operands[0].dtype.is_bool:
         return einsum(subscripts, *(tf.cast(x, "int32") for x in operands)) != 0
     if len(operands) == 2 and re.fullmatch(r"[a-zA-Z]+,[a-zA-Z]+->[a-zA-Z]*", subscripts):
-        product = _by_matmul(*re.split(",|->", subscripts), *operands)
+        a, b, out = re.split(",|->", subscripts)
+        product = _by_matmul(a, b, out, *operands)
         if product is not None:
             return product
     return through(lambda *xs: tf.einsum(subscripts, *xs), _SMALL, _UNSIGNED)(*operands)
@@ -589,12 +595,13 @@ def _singular(x: Array) -> Array:
 
 def cholesky(x: Array) -> Array:
     """The lower factor."""
-    whole = (x + tf.linalg.adjoint(x)) / 2
-    negative = tf.reduce_min(tf.linalg.eigvalsh(tf.where(_not_finite(x)[..., None, None], tf.eye(x.shape[-1]), whole)), -1) <= 0
-    return _or_nan(tf.linalg.cholesky, lambda _: tf.logical_or(negative, _not_finite(x)))(whole)
+    whole, odd = (x + tf.linalg.adjoint(x)) / 2, _not_finite(x)
+    values = tf.linalg.eigvalsh(tf.where(odd[..., None, None], tf.eye(x.shape[-1], dtype=x.dtype), whole))
+    bad = tf.logical_or(odd, tf.reduce_min(values, -1) <= 0)  # where the kernel leaves whatever was in memory
+    return _or_nan(tf.linalg.cholesky, lambda _: bad)(whole)
 
 
-@tf.custom_gradient  # type: ignore[misc, unused-ignore]
+@tf.custom_gradient  # type: ignore[untyped-decorator]
 def det(x: Array) -> Any:
     """The determinant, whose gradient, the cofactors, singular matrices have as well."""
 
