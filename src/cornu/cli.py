@@ -51,7 +51,8 @@ def _info() -> int:
     print(f"cornu {version()}, Python {sys.version.split()[0]}")
     for name in ("jax", "numpy", "torch", "tensorflow"):
         if importlib.util.find_spec(name):
-            print(f"  {name} {importlib.metadata.version(name)}")
+            package = importlib.metadata.packages_distributions()[name][0]  # tensorflow comes as several
+            print(f"  {name} {importlib.metadata.version(package)}")
     print(f"backend {config.backend()}, floatx {config.floatx()}, image_data_format {config.image_data_format()}")
     print(f"home {config.home()}")
     return 0

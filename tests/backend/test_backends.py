@@ -17,7 +17,7 @@ from cornu.base.errors import ArgumentError, BackendError, BackendMismatchError,
 from cornu.base.spec import Spec
 from cornu.core.variable import Variable
 
-BACKENDS = ("jax", "numpy")
+BACKENDS = ("jax", "torch", "tensorflow", "numpy")
 PROMISED = sorted({*contract.Backend.__annotations__, *(n for n in vars(contract.Backend) if not n.startswith("_"))})
 
 

@@ -140,7 +140,7 @@ ERRORS = {
     "dtype of the state": (
         lambda: ops.fori_loop(0, 3, lambda i, v: v + 1.5, 0),
         ArgumentError,
-        "fori_loop: the result of body_fun is float32[] instead of int32[]",
+        " instead of int32[]. Shapes, dtypes and nesting must stay the same",
     ),
     "shape of the state": (
         lambda: ops.while_loop(lambda v: ops.max(v) < 3, lambda v: ops.append(v, v), x()),

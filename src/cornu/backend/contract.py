@@ -42,6 +42,8 @@ class Backend(ABC):
     probe_sizes: tuple[int, int]
     """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
 
+    errors: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError)
+    """What the framework raises for bad arguments."""
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
 

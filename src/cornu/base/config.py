@@ -19,7 +19,7 @@ from cornu.base.errors import ArgumentError, bad_choice
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _FORMATS = ("channels_last", "channels_first")
-_BUILT_IN_BACKENDS = ("jax", "torch", "numpy")
+_BUILT_IN_BACKENDS = ("jax", "torch", "tensorflow", "numpy")
 
 
 def home() -> Path:

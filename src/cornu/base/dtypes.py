@@ -86,7 +86,7 @@ def standardize_dtype(dtype: Any) -> str:
     """The plain name of a dtype given as a name, a Python type or a framework's dtype object; None is `floatx`."""
     if dtype is None:
         return config.floatx()
-    if dtype is float or dtype == "float":
+    if dtype is float or (isinstance(dtype, str) and dtype == "float"):
         return config.floatx()
     try:
         return _standard[dtype]

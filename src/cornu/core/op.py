@@ -176,7 +176,7 @@ def op(
             return body(*args, **kwargs)
         except CornuError:
             raise
-        except (TypeError, ValueError, IndexError) as error:
+        except backend.errors as error:
             raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
 
     call.primitive = primitive  # type: ignore[attr-defined]

@@ -193,6 +193,9 @@ class Variable(Operators):
     def __jax_array__(self) -> Array:
         return self.value
 
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Array:
+        return self.value if dtype is None else B.cast(self.value, standardize_dtype(dtype))
+
     def __bool__(self) -> bool:
         return bool(self.value)
 

@@ -172,7 +172,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
         if fixed:
             indices = B.arange(lower, max(lower, upper), 1, "int32")
             (value, values), _ = B.scan(
-                lambda carry, i: (step(i, carry), None), (initial, values), indices, len(indices), False, 1
+                lambda carry, i: (step(i, carry), None), (initial, values), indices, indices.shape[0], False, 1
             )
             return values, value
         first, last = (_scalar("fori_loop", n, v, "int32") for n, v in (("lower", lower), ("upper", upper)))

@@ -230,9 +230,10 @@ def log10(x: Tensor) -> Array:
 
 
 def _log_of_sum(x1: Array, x2: Array, unit: float) -> Array:
-    larger = B.maximum(x1, x2)
-    # Not |x1 - x2|, whose slope at 0 is 1 for JAX; equal infinities have no difference.
-    gap = B.where(B.isfinite(larger), B.minimum(x1, x2) - larger, 0)
+    # By one choice for both, so that the gradient of equals is 1/2 each; equal infinities have no difference.
+    second = x2 > x1
+    larger, smaller = B.where(second, x2, x1), B.where(second, x1, x2)
+    gap = B.where(B.isfinite(larger), smaller - larger, 0)
     both = B.logical_and(x1 == x2, B.logical_not(B.isfinite(x1)))
     return B.where(both, larger, larger + B.log1p(B.exp(gap * unit)) / unit)
 
@@ -293,7 +294,8 @@ def saturate_cast(x: Tensor, dtype: Any) -> Array:
     source, target = standardize_dtype(x.dtype), standardize_dtype(dtype)
     (low, high), (least, largest) = _limits(source), _limits(target)
     low, high = max(low, least), min(high, largest)
-    above, below = x >= B.full((), high, source), x <= B.full((), low, source)
+    above = B.greater_equal(x, B.full((), high, source))
+    below = B.less_equal(x, B.full((), low, source))
     lost = B.logical_or(above, below) if is_float(target) else B.logical_or(B.logical_or(above, below), B.isnan(x))
     inside = B.cast(B.where(lost, B.zeros((), source), x), target)
     return B.where(above, B.full((), high, target), B.where(below, B.full((), low, target), inside))
@@ -357,13 +359,13 @@ def i0(x: Tensor) -> Array:
 @op(check=_reals("isneginf"))
 def isneginf(x: Tensor) -> Array:
     """Whether x is -∞, element-wise; the shape of `x`."""
-    return B.logical_and(B.isinf(x), x < 0)
+    return B.logical_and(B.isinf(x), B.less(x, 0))
 
 
 @op(check=_reals("isposinf"))
 def isposinf(x: Tensor) -> Array:
     """Whether x is ∞, element-wise; the shape of `x`."""
-    return B.logical_and(B.isinf(x), x > 0)
+    return B.logical_and(B.isinf(x), B.greater(x, 0))
 
 
 @op(check=_reals("signbit"))
@@ -481,7 +483,7 @@ def conj(x: Tensor) -> Array:
 @op
 def isreal(x: Tensor) -> Array:
     """Whether the imaginary part is 0, element-wise; the shape of `x`."""
-    return imag(x) == 0
+    return B.equal(imag(x), 0)
 
 
 @op(promotion="float")

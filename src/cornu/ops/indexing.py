@@ -192,7 +192,7 @@ def _needs_values(x: Any, op_name: str, repair: str) -> None:
 )
 def nonzero(x: Tensor) -> tuple[Array, ...]:
     """The indices of the elements that are not 0, for each axis an int32 tensor; on values only, not compiled."""
-    flat = ravel(x) != 0
+    flat = B.not_equal(ravel(x), 0)
     count = int(B.to_numpy(reduction.sum(flat)))
     return unravel_index(B.argsort(B.logical_not(flat))[:count], x.shape)
 

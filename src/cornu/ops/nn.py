@@ -303,9 +303,9 @@ def layer_normalization(
     axes = sorted(i % x.ndim for i in ([axis] if isinstance(axis, int) else axis))
     form = [x.shape[i] if i in axes else 1 for i in range(x.ndim)]
     if gamma is not None:
-        scaled = scaled * B.reshape(gamma, form)
+        scaled = scaled * B.cast(B.reshape(gamma, form), standardize_dtype(wide.dtype))
     if beta is not None:
-        scaled = scaled + B.reshape(beta, form)
+        scaled = scaled + B.cast(B.reshape(beta, form), standardize_dtype(wide.dtype))
     return B.cast(scaled, dtype)
 
 
@@ -316,7 +316,7 @@ def rms_normalization(x: Tensor, scale: Tensor = None, axis: Any = -1, epsilon: 
     dtype = standardize_dtype(x.dtype)
     wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
     scaled = wide * B.rsqrt(mean(wide * wide, axis, keepdims=True) + epsilon)
-    return B.cast(scaled if scale is None else scaled * scale, dtype)
+    return B.cast(scaled if scale is None else scaled * B.cast(scale, standardize_dtype(wide.dtype)), dtype)
 
 
 @op(promotion="float")

@@ -211,7 +211,7 @@ def cumprod(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
 @op(promotion=None)
 def count_nonzero(x: Tensor, axis: Any = None) -> Array:
     """How many elements along the axes (all where None) are not zero, int32."""
-    return B.cast(B.sum(B.cast(x != 0, "int32"), axis=_axes(axis)), "int32")
+    return B.cast(B.sum(B.cast(B.not_equal(x, 0), "int32"), axis=_axes(axis)), "int32")
 
 
 @op(promotion="float")

@@ -59,7 +59,7 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     if method == "inverted_cdf":
         low = high = high - 1
     elif method == "nearest":
-        low = high = (place + 0.5) // 1 - 1.0 * (place % 2 == 0.5)  # halves to even
+        low = high = (np.rint if isinstance(place, np.ndarray) else B.rint)(place)  # halves to even
     low, high = {"lower": (low, low), "higher": (high, high)}.get(method, (low, high))
 
     def at(rank: Any) -> Array:

@@ -81,7 +81,7 @@ def binomial(shape: Sequence[int], counts: Any, probabilities: Any, dtype: Any =
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Array:
     """Class indices drawn by logits: (batch, classes) to (batch, num_samples)."""
-    logits = B.convert(logits)
+    logits = B.cast(B.convert(logits), "float32")
     noise = B.random_uniform(draw_key(seed), (logits.shape[0], num_samples, logits.shape[-1]), "float32")
     gumbel = -B.log(-B.log(B.maximum(noise, 1e-20)))  # the largest of logits + Gumbel noise is a draw
     return B.cast(B.argmax(logits[:, None, :] + gumbel, axis=-1), standardize_dtype(dtype))

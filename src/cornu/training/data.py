@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cornu.backend import current
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DataError, DTypeError
@@ -41,7 +42,7 @@ def as_array(leaf: Any, what: str) -> Any:
         leaf = leaf.toarray()
     if hasattr(leaf, "detach"):  # torch
         leaf = leaf.detach().cpu()
-    if not type(leaf).__module__.startswith(("jax", "numpy")):
+    if not isinstance(leaf, np.ndarray) and not (isinstance(leaf, current().array_types) and hasattr(leaf, "astype")):
         leaf = np.asarray(leaf)
     dtype = standardize_dtype(leaf.dtype)
     if dtype == "string" or leaf.dtype == object:
@@ -147,11 +148,12 @@ class BatchData:
         self.num_batches: int | None = None
         if hasattr(source, "num_batches"):  # PyDataset
             self.num_batches = source.num_batches
-        elif hasattr(source, "__len__"):
-            self.num_batches = len(source)
         elif hasattr(source, "cardinality"):  # tf.data
             count = int(source.cardinality())
             self.num_batches = count if count >= 0 else None
+            self.endless = count == -1
+        elif hasattr(source, "__len__"):
+            self.num_batches = len(source)
         self._stream: Iterator[Batch] | None = None
         self._peeked: Batch | None = None
 

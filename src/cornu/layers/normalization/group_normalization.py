@@ -68,7 +68,7 @@ class GroupNormalization(Layer):
         mean, variance = ops.moments(x, axes, keepdims=True)
         outputs = ops.reshape((x - mean) * ops.rsqrt(variance + self.epsilon), shape)
         if self.gamma is not None:
-            outputs = outputs * spread(self.gamma, len(shape), axis)
+            outputs = ops.multiply(outputs, spread(self.gamma, len(shape), axis))
         if self.beta is not None:
-            outputs = outputs + spread(self.beta, len(shape), axis)
+            outputs = ops.add(outputs, spread(self.beta, len(shape), axis))
         return ops.cast(outputs, self.compute_dtype)

@@ -8,6 +8,7 @@ from typing import Any
 from cornu import activations, ops
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.dtypes import standardize_dtype
 from cornu.layers.rnn.cell import Cell, is_plain
 from cornu.layers.rnn.rnn import CellRNN
 
@@ -91,7 +92,7 @@ class LSTMCell(Cell):
         bias = None if self.bias is None else self.bias.value
         found = B.fused_lstm(xs, *states, kernel, recurrent, bias, reverse)
         if found is None:
-            bias = B.zeros((4 * self.units,), str(xs.dtype)) if bias is None else bias
+            bias = B.zeros((4 * self.units,), standardize_dtype(xs.dtype)) if bias is None else bias
             found = _loop(reverse, every)(xs, *states, kernel, recurrent, bias)
         outputs, *states = found
         return (outputs if every else None), states
@@ -200,7 +201,7 @@ def _quarters(x: Array) -> list[Array]:
 
 
 def _by_gate(n: int, values: tuple[float, ...], like: Array) -> Array:
-    return B.concatenate([B.full((n,), value, str(like.dtype)) for value in values], 0)
+    return B.concatenate([B.full((n,), value, standardize_dtype(like.dtype)) for value in values], 0)
 
 
 def _before(states: Array, first: Array, reverse: bool) -> Array:

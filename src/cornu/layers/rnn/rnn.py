@@ -9,6 +9,7 @@ from typing import Any
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import tree
+from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, StateError
 from cornu.base.spec import Spec
 from cornu.core.context import context
@@ -250,7 +251,7 @@ class RNN(Layer):
                     f"{self.state_size} says {len(expected)}."
                 )
             self._check_states(leaves, expected, f"what the cell {cell.name!r} returned as new state")
-            leaves = [B.cast(B.convert(a), str(b.dtype)) for a, b in zip(leaves, expected, strict=True)]
+            leaves = [B.cast(B.convert(a), standardize_dtype(b.dtype)) for a, b in zip(leaves, expected, strict=True)]
             return output, tree.pack_sequence_as(states, leaves)
 
         flat = [xs[0], *tree.flatten(states)]
@@ -345,4 +346,4 @@ def _select(counts: Array, new: Any, old: Any) -> Any:
 
 
 def _zeros_like(x: Array) -> Array:
-    return B.zeros(x.shape, str(x.dtype))
+    return B.zeros(x.shape, standardize_dtype(x.dtype))

@@ -9,7 +9,7 @@ import pytest
 
 from cornu.base import config
 
-BUILT_IN = ("jax", "numpy")
+BUILT_IN = ("jax", "torch", "tensorflow", "numpy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

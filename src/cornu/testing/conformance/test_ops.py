@@ -143,7 +143,8 @@ def test_gradient(backend: str, case: Case, differentiates: bool) -> None:
         for i, value in zip(at, values, strict=True):
             arrays[i] = value
         out = flat(case.run(ops, *arrays))
-        terms = [ops.sum(B.convert(w, "float32") * o) for w, o in zip(weights, out, strict=True) if w is not None]
+        pairs = [(B.convert(w, "float32"), o) for w, o in zip(weights, out, strict=True) if w is not None]
+        terms = [ops.sum(ops.multiply(w, o)) for w, o in pairs]
         return sum(terms, B.convert(0.0, "float32")), None
 
     if all(w is None for w in weights) or (

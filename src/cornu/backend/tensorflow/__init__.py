@@ -1,0 +1,490 @@
+"""TensorFlow: eager tensors, and `tf.function` for whatever is compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting lines, unless the user has a wish
+
+import numpy as np
+import tensorflow as tf
+
+from cornu.backend.contract import Array, Backend, Pairs
+from cornu.backend.memory import keep_freed_memory
+from cornu.backend.shared import NamespaceBackend
+from cornu.backend.tensorflow import primitives
+from cornu.backend.tensorflow.primitives import cast, constant
+from cornu.base import config, tree
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.spec import Spec
+
+_Eager: type = type(tf.constant(0))
+
+
+class TensorflowBackend(NamespaceBackend):
+    """The contract on `tf.Tensor`."""
+
+    name = "tensorflow"
+    array_types = (tf.Tensor,)
+    native = primitives.NATIVE
+    errors = (*Backend.errors, tf.errors.OpError)
+    probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
+
+    def __init__(self) -> None:
+        Backend.__init__(self)
+        keep_freed_memory()
+        for name, fn in primitives.ALL.items():
+            setattr(self, name, fn)
+        self._scalars: dict[Any, Array] = {}
+
+    # arrays in and out
+
+    def convert(self, x: Any, dtype: str | None = None) -> Array:
+        if isinstance(x, tf.Tensor):
+            return x if dtype is None else cast(x, dtype)
+        self.check_foreign(x)
+        if isinstance(x, np.ndarray | np.generic):
+            array = np.asarray(x)
+        elif isinstance(x, tf.Variable) or _holds_tensors(x):
+            return self.convert(tf.convert_to_tensor(x), dtype)
+        else:
+            array = np.asarray(x)
+            if dtype is None and array.dtype in (np.float64, np.int64, np.complex128):  # Python numbers
+                dtype = standardize_dtype({"f": float, "i": int, "c": complex}[array.dtype.kind])
+        if dtype is not None and standardize_dtype(array.dtype) != dtype:
+            return cast(tf.constant(array), dtype)
+        return tf.constant(array)
+
+    def scalar(self, value: Any, dtype: Any) -> Array:
+        if not tf.executing_eagerly():
+            return constant(value, dtype)
+        key = (type(value), value, str(value), dtype)  # 0.0 equals -0.0, which is another number
+        if key not in self._scalars:
+            self._scalars[key] = constant(value, dtype)
+        return self._scalars[key]
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        return cast(x, dtype)
+
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x.numpy() if hasattr(x, "numpy") else x)  # of a scalar bfloat16 only `numpy` makes one
+
+    def copy(self, x: Array) -> Array:
+        return tf.identity(x)  # tensors never change, so that sharing memory does no harm
+
+    def transfer(self, arrays: list[Any]) -> list[Array]:
+        return [self.convert(a) for a in arrays]
+
+    def untraced(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = tf.init_scope()
+        return context
+
+    def is_tracing(self, x: Any) -> bool:
+        return isinstance(x, tf.Tensor) and not isinstance(x, _Eager)
+
+    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+        value = cast(value, dtype) if isinstance(value, tf.Tensor) else constant(value, dtype)
+        return tf.fill(tuple(shape), value) if value.shape.rank == 0 else tf.broadcast_to(value, tuple(shape))
+
+    def arange(self, start: float, stop: float, step: float, dtype: str) -> Array:
+        return cast(tf.constant(np.arange(start, stop, step)), dtype)
+
+    def get_item(self, x: Array, key: Any) -> Array:
+        return primitives.index(x, key)
+
+    # indexed access
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        return primitives.take(x, indices, axis)
+
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+        return primitives.dynamic_slice(x, starts, sizes)
+
+    def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
+        return primitives.dynamic_update(x, starts, update)
+
+    def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
+        return primitives.scatter(x, indices, updates, mode)
+
+    # neural networks
+
+    def lowest(self, dtype: Any) -> Any:
+        return primitives.limits(tf.as_dtype(dtype))[0]
+
+    def conv(
+        self,
+        x: Array,
+        kernel: Array,
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:
+        args = (strides, padding, dilation, input_dilation, groups)
+        rank, depth = len(strides), kernel.shape[-2]
+        plain = x.dtype.is_floating and 0 not in x.shape
+        if plain and rank == 3 and groups == max(*dilation, *input_dilation) == 1:
+            return tf.nn.conv3d(self.pad_spatial(x, padding, 0), kernel, [1, *strides, 1], "VALID")
+        if rank > 2 or not plain or (groups > 1 and depth > 1):
+            return self.conv_by_patches(x, kernel, *args)
+        if rank == 1:  # as an image of one row
+            flat = self.conv(
+                x[:, None],
+                kernel[None],
+                (1, *strides),
+                [(0, 0), *padding],
+                (1, *dilation),
+                (1, *input_dilation),
+                groups,
+            )
+            return tf.squeeze(flat, [1])
+        if any(d > 1 for d in input_dilation):
+            return self._conv_transpose(x, kernel, *args)
+        if any(d > 1 for d in dilation) and any(s > 1 for s in strides):
+            return self.conv_by_patches(x, kernel, *args)
+        window = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:-2], dilation, strict=True)]
+        how: Any = self._padding(x, window, strides, padding)
+        if isinstance(how, list):
+            x, how = tf.pad(x, [(0, 0), *padding, (0, 0)]), "VALID"
+        if groups > 1:  # depthwise: (h, w, 1, groups · multiplier) as (h, w, groups, multiplier)
+            kernel = tf.reshape(kernel, [*kernel.shape[:2], groups, kernel.shape[-1] // groups])
+            if strides[0] != strides[1]:
+                return self.conv_by_patches(x, tf.reshape(kernel, [*kernel.shape[:2], 1, -1]), *args)
+            return tf.nn.depthwise_conv2d(x, kernel, [1, *strides, 1], how, dilations=list(dilation))
+        return tf.nn.conv2d(x, kernel, strides, how, dilations=dilation)
+
+    def _padding(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs) -> str | list[Any]:
+        """The padding by TensorFlow's name for it, or the pairs if there is none."""
+        if not any(low or high for low, high in padding):
+            return "VALID"
+        for size, width, stride, (low, high) in zip(x.shape[1:-1], window, strides, padding, strict=True):
+            total = max((-(-size // stride) - 1) * stride + width - size, 0)
+            if (low, high) != (total // 2, total - total // 2):
+                return list(padding)
+        return "SAME"
+
+    def _conv_transpose(
+        self,
+        x: Array,
+        kernel: Array,
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:
+        """Convolution of dilated images, which is the gradient of one with strides."""
+        window = kernel.shape[:-2]
+        before = [(k - 1 - low, k - 1 - high) for k, (low, high) in zip(window, padding, strict=True)]
+        sizes = [
+            (n - 1) * d + 1 + low + high - k + 1
+            for n, d, k, (low, high) in zip(x.shape[1:-1], input_dilation, window, padding, strict=True)
+        ]
+        fits = all(
+            (size + sum(pair) - k) // d + 1 == n
+            for size, pair, k, d, n in zip(sizes, before, window, input_dilation, x.shape[1:-1], strict=True)
+        )
+        if groups > 1 or max(strides) > 1 or max(dilation) > 1 or min(map(min, before)) < 0 or not fits:
+            return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
+        turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+        shape = [x.shape[0], *sizes, kernel.shape[-1]]
+        return tf.nn.conv2d_transpose(x, turned, shape, input_dilation, [(0, 0), *before, (0, 0)])
+
+    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+        if not x.dtype.is_floating or 0 in x.shape or (len(window) == 3 and x.dtype.size == 2):  # what has no kernel
+            return self.pool_by_slices(x, window, strides, padding, mode)
+        if len(window) == 1:
+            flat = self.pool(x[:, None], (1, *window), (1, *strides), [(0, 0), *padding], mode)
+            return tf.squeeze(flat, [1])
+        how = self._padding(x, window, strides, padding)
+        if how != "VALID" and (mode == "sum" or how != "SAME"):
+            x, how = self.pad_spatial(x, padding, self.lowest(x.dtype) if mode == "max" else 0), "VALID"
+        if mode == "max":
+            return tf.nn.max_pool(x, window, strides, how)
+        return tf.nn.avg_pool(x, window, strides, how) * tf.constant(float(np.prod(window)), x.dtype)
+
+    # control flow: nests of ours become lists of tensors, what is no tensor stays what it is
+
+    def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        if tf.executing_eagerly():
+            return (true_fn if pred else false_fn)(*operands)
+        form = _Form()
+        branches = [lambda fn=fn: form.take(fn(*operands)) or [tf.constant(0)] for fn in (true_fn, false_fn)]
+        return form.give(tf.cond(pred, *branches))
+
+    def while_loop(
+        self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
+    ) -> Any:
+        if tf.executing_eagerly():
+            count = 0
+            while count != limit and cond(state):
+                state, count = body(state), count + 1
+            return state
+        form = _Form()
+        initial = form.take(state)
+        found = tf.while_loop(
+            lambda *leaves: cond(form.give(leaves)),
+            lambda *leaves: _Form().take(body(form.give(leaves))),
+            initial,
+            parallel_iterations=1,  # a tenth less time than 10 for the steps of a small network, which run in order
+            maximum_iterations=limit,
+        )
+        return form.give(found)
+
+    def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+        steps = self.convert(steps, "int32")
+        carry = self.convert(0, "int32"), state
+        return self.while_loop(lambda c: c[0] < steps, lambda c: (c[0] + 1, body(c[0], c[1])), carry)[1]
+
+    def scan(
+        self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
+    ) -> tuple[Any, Any]:
+        carry, given, form = init, _Form(), _Form()
+        rows = given.take(xs)
+        if length and (tf.executing_eagerly() or unroll >= length):
+            steps: list[list[Array]] = []
+            columns = [tf.unstack(leaf, length) for leaf in rows]
+            for i in reversed(range(length)) if reverse else range(length):
+                carry, y = fn(carry, given.give([column[i] for column in columns]))
+                steps.append(form.take(y))
+            return carry, form.give([tf.stack(ys) for ys in zip(*(steps[::-1] if reverse else steps), strict=True)])
+        begin = _Form()
+        start = begin.take(init)
+        specs = [*(Spec.of(leaf) for leaf in start), *(Spec(tuple(r.shape[1:]), r.dtype.name) for r in rows)]
+        count = len(start)
+        like = self.abstract_eval(lambda a: fn(begin.give(a[:count]), given.give(a[count:]))[1], specs)
+        ys = [y for y in tree.flatten(like) if isinstance(y, Spec)]
+        if length == 0:
+            empty = iter([self.zeros([0, *(n or 0 for n in y.shape)], y.dtype) for y in ys])
+            return init, tree.map_structure(lambda y: next(empty) if isinstance(y, Spec) else y, like)
+        sources = [_array_of(r.dtype, length, r.shape[1:]).unstack(r) for r in rows]
+        targets = [_array_of(y.dtype, length, y.shape) for y in ys]
+
+        def step(i: Array, state: list[Array], filled: list[Any]) -> Any:
+            at = length - 1 - i if reverse else i
+            carry, y = fn(begin.give(state), given.give([source.read(at) for source in sources]))
+            return i + 1, _Form().take(carry), [t.write(at, a) for t, a in zip(filled, form.take(y), strict=True)]
+
+        zero = tf.constant(0)
+        _, state, filled = tf.while_loop(
+            lambda i, *_: i < length, step, (zero, start, targets), maximum_iterations=length
+        )
+        stacked = [tf.ensure_shape(t.stack(), (length, *y.shape)) for t, y in zip(filled, ys, strict=True)]
+        return begin.give(state), form.give(stacked)
+
+    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
+        given, form = _Form(), _Form()
+        rows = given.take(xs)
+        length = rows[0].shape[0]
+        if length == 0:
+            return self.scan(lambda _, x: (None, fn(x)), None, xs, 0, False, 1)[1]
+        found = tf.vectorized_map(lambda leaves: form.take(fn(given.give(leaves))), rows)
+        like = self.abstract_eval(lambda a: fn(given.give(a)), [Spec(tuple(r.shape[1:]), r.dtype.name) for r in rows])
+        specs = [spec for spec in tree.flatten(like) if isinstance(spec, Spec)]
+        return form.give([tf.ensure_shape(a, (length, *s.shape)) for a, s in zip(found, specs, strict=True)])
+
+    # gradients
+
+    def custom_gradient(
+        self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            given, form = _Form(), _Form()
+
+            @tf.custom_gradient  # type: ignore[untyped-decorator]
+            def run(*leaves: Array) -> Any:
+                results, kept = forward(*given.give(leaves))
+                flat = form.take(results)
+
+                def gradient(*upstream: Any) -> list[Array]:
+                    filled = [tf.zeros_like(y) if g is None else _dense(g) for g, y in zip(upstream, flat, strict=True)]
+                    return _Form().take(tuple(backward(kept, form.give(filled))))
+
+                return flat, gradient
+
+            return form.give(run(*given.take(args)))
+
+        return call
+
+    def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if tf.executing_eagerly():  # where memory matters, programs are compiled
+                return fn(*args)
+            given, form = _Form(), _Form()
+            leaves = given.take(args)
+            # A trace tells what `fn` reads from outside: it has gradients too.
+            probe = tf.__internal__.FuncGraph("checkpoint")
+            with probe.as_default():
+                fn(*given.give([tf.compat.v1.placeholder(leaf.dtype, leaf.shape) for leaf in leaves]))
+            outside = [tensor for tensor in probe.external_captures if tensor.dtype.is_floating]
+            count = len(leaves)
+
+            @tf.custom_gradient  # type: ignore[untyped-decorator]
+            def run(*inputs: Array) -> Any:
+                flat = form.take(fn(*given.give(inputs[:count])))
+
+                def gradient(*upstream: Array) -> Any:
+                    # Depending on the gradient from above, the second computation is not merged with the first.
+                    with tf.control_dependencies(upstream), tf.GradientTape() as tape:
+                        again = [tf.identity(x) for x in inputs[:count]]
+                        tape.watch([*again, *outside])
+                        results = _Form().take(fn(*given.give(again)))
+                    return _gradients(tape, results, [*again, *outside], list(upstream))
+
+                return flat, gradient
+
+            return form.give(run(*leaves, *outside))
+
+        return call
+
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            values = [tf.identity(v) for v in values]  # the same tensor may come in by another way as well
+            tape.watch(values)
+            loss, aux = fn(values)
+        return (loss, aux), _gradients(tape, [loss], values, None)
+
+    def vjp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
+    ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            values = [tf.identity(v) for v in values]
+            tape.watch(values)
+            results, aux = fn(values)
+        return results, lambda gradients: _gradients(tape, results, values, gradients), aux
+
+    def jvp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
+    ) -> tuple[list[Array], list[Array], Any]:
+        # The pullback is linear, so its derivative by what it is given is what is sought: unlike TensorFlow's
+        # accumulators this works through loops, branches and gradients of our own.
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            results, pullback, aux = self.vjp(fn, values)
+            dummies = [tf.zeros_like(y) for y in results]
+            outer.watch(dummies)
+            pulled = pullback(dummies)
+        return results, _gradients(outer, pulled, dummies, tangents), aux
+
+    # the engine
+
+    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+        programs: dict[Any, tuple[Any, _Form]] = {}
+
+        def run(*args: Any) -> Any:
+            if not tf.executing_eagerly():  # part of a larger trace
+                return fn(*args)
+            leaves = tree.flatten(args)
+            at = [i for i, leaf in enumerate(leaves) if leaf is not None and not isinstance(leaf, str)]
+            for i in at:
+                if not isinstance(leaves[i], tf.Tensor):
+                    leaves[i] = self.convert(leaves[i])
+            arrays = [leaves[i] for i in at]
+            others = tuple(leaf if isinstance(leaf, str) else None for leaf in leaves)
+            key = (tree.structure(args), others, tuple([(a.dtype, tuple(a.shape)) for a in arrays]), config.floatx())
+            if key not in programs:
+                programs[key] = self._program(fn, _Form(args, at), arrays)
+            program, form = programs[key]
+            return form.give(program(*arrays))
+
+        return run
+
+    def _program(self, fn: Callable[..., Any], given: _Form, arrays: list[Array]) -> tuple[Any, _Form]:
+        form = _Form()
+
+        def flat(*arrays: Array) -> list[Array]:
+            return form.take(fn(*given.give(arrays)))
+
+        traced = tf.function(flat, autograph=False)
+        return traced.get_concrete_function(*(tf.TensorSpec(a.shape, a.dtype) for a in arrays)), form
+
+    def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
+        with tf.__internal__.FuncGraph("inference").as_default():
+            found = fn([tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in specs])
+        return tree.map_structure(lambda leaf: Spec.of(leaf) if isinstance(leaf, tf.Tensor) else leaf, found)
+
+    # randomness
+
+    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return tf.random.stateless_uniform(shape, _seed(key), dtype=dtype)
+
+    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return tf.random.stateless_normal(shape, _seed(key), dtype=dtype)
+
+    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return tf.random.stateless_truncated_normal(shape, _seed(key), dtype=dtype)
+
+    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+        wide = "int64" if dtype in ("int64", "uint32", "uint64") else "int32"
+        low, high = self.convert(low, wide), self.convert(high, wide)
+        return cast(tf.random.stateless_uniform(shape, _seed(key), low, high, wide), dtype)
+
+    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+        wide = "float32" if dtype == "bfloat16" else dtype
+        return cast(tf.random.stateless_gamma(shape, _seed(key), cast(alpha, wide), dtype=wide), dtype)
+
+    def random_permutation(self, key: Array, size: int) -> Array:
+        ranks = tf.random.stateless_uniform((size,), _seed(key), None, None, "int32")
+        return primitives.argsort(ranks)
+
+
+class _Form:
+    """A nest without its tensors, which are handed on as a list."""
+
+    def __init__(self, structure: Any = None, at: list[int] | None = None) -> None:
+        if at is not None:
+            leaves = tree.flatten(structure)
+            self._set(structure, leaves, at)
+
+    def _set(self, structure: Any, leaves: list[Any], at: list[int]) -> None:
+        self._at = at
+        self._others = list(leaves)
+        for i in at:
+            self._others[i] = None
+        self._tree = tree.structure(structure)
+
+    def take(self, structure: Any) -> list[Array]:
+        """The tensors of a nest, whose form is remembered; numbers become tensors."""
+        leaves = tree.flatten(structure)
+        at = [i for i, leaf in enumerate(leaves) if leaf is not None and not isinstance(leaf, str)]
+        arrays = [leaf if isinstance(leaf := leaves[i], tf.Tensor) else tf.convert_to_tensor(leaf) for i in at]
+        self._set(structure, leaves, at)
+        return arrays
+
+    def give(self, arrays: Sequence[Array]) -> Any:
+        """The nest with these tensors."""
+        leaves = list(self._others)
+        for i, array in zip(self._at, arrays):  # noqa: B905 - a branch without results returns one all the same
+            leaves[i] = array
+        return self._tree.unflatten(leaves)
+
+
+def _holds_tensors(x: Any) -> bool:
+    return isinstance(x, list | tuple) and any(isinstance(a, tf.Tensor | tf.Variable) or _holds_tensors(a) for a in x)
+
+
+def _dense(gradient: Any) -> Array:
+    return tf.convert_to_tensor(gradient)  # of a gather it comes as slices
+
+
+def _gradients(tape: Any, results: list[Array], values: list[Array], upstream: list[Array] | None) -> list[Array]:
+    """The gradients of those results that are floats, zeros where there is none."""
+    at = [i for i, y in enumerate(results) if y.dtype.is_floating or y.dtype.is_complex]
+    found = tape.gradient(
+        [results[i] for i in at],
+        values,
+        None if upstream is None else [upstream[i] for i in at],
+        tf.UnconnectedGradients.ZERO,
+    )
+    return [_dense(g) for g in found]
+
+
+def _array_of(dtype: Any, length: int, shape: Any) -> Any:
+    return tf.TensorArray(dtype, length, element_shape=tuple(shape), clear_after_read=False)
+
+
+def _seed(key: Array) -> Array:
+    return tf.bitcast(key, "int32")

@@ -1,0 +1,354 @@
+"""What is particular to TensorFlow: its tensors and data sets go in, layers call `tf`, nothing is traced twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cornu
+from cornu import layers, ops
+from cornu.backend import B
+from cornu.base import config
+from cornu.base.errors import BackendMismatchError, OpError
+from cornu.core.variable import Variable
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(50, 6)).astype("float32"), RNG.integers(0, 3, 50)
+
+
+@pytest.fixture(autouse=True)
+def tensorflow() -> Iterator[None]:
+    with config.backend_scope("tensorflow"):
+        cornu.utils.set_random_seed(1)
+        yield
+
+
+class Scaled(cornu.Layer):
+    """A user's layer that calls TensorFlow itself."""
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight((shape[-1],), "ones")
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        top = tf.reduce_max(x, axis=-1, keepdims=True)
+        return tf.nn.relu(tf.math.tanh(x - top) * self.scale + tf.cast(tf.shape(x)[-1], x.dtype))
+
+
+class Network(cornu.Model):
+    """A subclassed model with such a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaled, self.out = Scaled(), layers.Dense(3)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(self.out(self.scaled(tf.convert_to_tensor(x))))
+
+
+def sequential() -> cornu.Model:
+    return cornu.Sequential([layers.Dense(4), Scaled(), layers.Dense(3, activation="softmax")])
+
+
+def functional() -> cornu.Model:
+    inputs = cornu.Input((6,))
+    x = Scaled()(layers.Dense(4)(inputs))
+    return cornu.Model(inputs, layers.Lambda(lambda x: tf.nn.softmax(x))(layers.Dense(3)(x)))
+
+
+def compiled(model: cornu.Model, **options: Any) -> cornu.Model:
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], **options)
+    return model
+
+
+@pytest.mark.parametrize("make", [sequential, functional, Network])
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_layers_that_call_tensorflow_train(make: Callable[[], cornu.Model], eagerly: bool) -> None:
+    model = compiled(make(), run_eagerly=eagerly)
+    history = model.fit(X, Y, batch_size=16, epochs=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    scales = [layer.scale.numpy() for layer in model._flatten_layers() if isinstance(layer, Scaled)]
+    assert np.abs(scales[0] - 1).max() > 1e-4
+    assert model.predict(X, verbose=0).shape == (50, 3)
+    assert isinstance(model(X), tf.Tensor)
+
+
+def test_shapes_of_layers_that_call_tensorflow_are_inferred() -> None:
+    assert functional().layers[2].output.shape == (None, 4)
+    image = layers.Lambda(lambda x: tf.image.resize(x, (4, 5)))(cornu.Input((8, 8, 3)))
+    assert image.shape == (None, 4, 5, 3)
+
+
+DATA: dict[str, Callable[[], Any]] = {
+    "tf.data": lambda: (tf.data.Dataset.from_tensor_slices((X, Y)).batch(16),),
+    "unbatched weights": lambda: (tf.data.Dataset.from_tensor_slices((X, Y, np.ones(50, "float32"))).batch(16),),
+    "tensors": lambda: (tf.constant(X), tf.constant(Y)),
+    "dict": lambda: (tf.data.Dataset.from_tensor_slices(({"a": X}, Y)).batch(16).prefetch(2),),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_data_of_tensorflow(kind: str) -> None:
+    if kind == "dict":
+        inputs = cornu.Input((6,), name="a")
+        model = compiled(cornu.Model({"a": inputs}, layers.Dense(3, activation="softmax")(inputs)))
+    else:
+        model = compiled(sequential())
+    sizes = {} if len(DATA[kind]()) == 1 else {"batch_size": 16}
+    model.fit(*DATA[kind](), epochs=2, verbose=0, **sizes)
+    loss, accuracy = model.evaluate(*DATA[kind](), verbose=0, **sizes)
+    assert np.isfinite(loss)
+    assert 0 <= accuracy <= 1
+    assert model.predict(DATA[kind]()[0], verbose=0).shape == (50, 3)
+
+
+def test_a_data_set_trains_as_arrays_do() -> None:
+    losses = []
+    for data in ((X, Y), (tf.constant(X), tf.constant(Y)), (tf.data.Dataset.from_tensor_slices((X, Y)).batch(16),)):
+        cornu.utils.set_random_seed(3)
+        sizes = {} if len(data) == 1 else {"batch_size": 16}
+        model = compiled(cornu.Sequential([layers.Dense(3, activation="softmax")]))
+        losses.append(model.fit(*data, epochs=3, shuffle=False, verbose=0, **sizes).history["loss"])
+    np.testing.assert_allclose(losses[1:], [losses[0]] * 2, rtol=1e-6)
+
+
+def test_endless_data_set_and_generator() -> None:
+    def generate() -> Iterator[Any]:
+        while True:
+            yield tf.constant(X[:8]), tf.constant(Y[:8])
+
+    for data in (tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(10), generate()):
+        history = compiled(sequential()).fit(data, steps_per_epoch=3, epochs=2, verbose=0).history
+        assert len(history["loss"]) == 2
+
+
+def recurrent() -> cornu.Model:
+    return cornu.Sequential([layers.Reshape((3, 2)), layers.LSTM(4), layers.Dense(3, activation="softmax")])
+
+
+def convolutional() -> cornu.Model:
+    return cornu.Sequential(
+        [
+            layers.Reshape((3, 2, 1)),
+            layers.Conv2D(4, 2, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D((2, 1)),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def attending() -> cornu.Model:
+    inputs = cornu.Input((6,))
+    x = layers.Reshape((3, 2))(inputs)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, x))
+    x = layers.GRU(3, return_sequences=True)(x)
+    return cornu.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("make", [recurrent, convolutional, attending])
+def test_training_agrees_with_jax(make: Callable[[], cornu.Model]) -> None:
+    found = {}
+    for backend in ("tensorflow", "jax"):
+        with config.backend_scope(backend):
+            cornu.utils.set_random_seed(7)
+            model = compiled(make())
+            losses = model.fit(X, Y, batch_size=16, epochs=3, verbose=0).history["loss"]
+            found[backend] = losses, model.predict(X, verbose=0), model.evaluate(X, Y, verbose=0)
+    for ours, theirs in zip(found["tensorflow"], found["jax"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_traced_after_the_first_epoch() -> None:
+    traces = []
+
+    class Counting(layers.Layer):
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            traces.append(x.shape)
+            return x
+
+    model = compiled(cornu.Sequential([Counting(), layers.Dropout(0.3), layers.Dense(3, activation="softmax")]))
+    model.fit(X, Y, batch_size=16, epochs=1, verbose=0, validation_data=(X, Y))
+    model.predict(X, batch_size=16, verbose=0)
+    before = len(traces)
+    model.fit(X, Y, batch_size=16, epochs=3, verbose=0, validation_data=(X, Y))
+    model.predict(X, batch_size=16, verbose=0)
+    model.evaluate(X, Y, batch_size=16, verbose=0)
+    assert len(traces) == before
+
+
+def test_custom_train_step_with_the_tape_of_tensorflow_free_names() -> None:
+    class Custom(cornu.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(3, activation="softmax")
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            x, y = data
+            loss_of = ops.value_and_grad(lambda: self.compute_loss(y=y, y_pred=self(x)), self.trainable_variables)
+            loss, gradients = loss_of()
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": loss, "norm": tf.linalg.global_norm(gradients)}
+
+    history = compiled(Custom()).fit(X, Y, batch_size=16, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert min(history["norm"]) > 0
+
+
+def test_mixed_precision_computes_in_bfloat16() -> None:
+    seen = []
+    before = cornu.config.dtype_policy()
+    cornu.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = cornu.Sequential([layers.Dense(4), layers.Lambda(lambda x: seen.append(x.dtype) or x), layers.Dense(3)])
+        model.compile("sgd", cornu.losses.SparseCategoricalCrossentropy(from_logits=True))
+        assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"][0])
+    finally:
+        cornu.config.set_dtype_policy(before)
+    assert set(seen) == {tf.bfloat16}
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+
+
+def test_saving(tmp_path: Path) -> None:
+    model = compiled(cornu.Sequential([layers.Dense(4), layers.Dense(3, activation="softmax")]))
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    expected = model.predict(X, verbose=0)
+    for backend in ("tensorflow", "jax"):
+        with config.backend_scope(backend):
+            twin = cornu.models.load_model(tmp_path / "model.keras")
+            np.testing.assert_allclose(twin.predict(X, verbose=0), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [
+        (lambda: tf.Variable([1.0, 2.0]), None, "float32"),
+        (lambda: [tf.constant(1.0), tf.constant(2.0)], None, "float32"),
+        (lambda: [1, 2], None, "int32"),
+        (lambda: [1.0, 2.0], None, "float32"),
+        (lambda: np.array([1.0, 2.0]), None, "float64"),
+        (lambda: np.array([1, 2]), "bfloat16", "bfloat16"),
+        (lambda: (1, 2), "bool", "bool"),
+    ],
+)
+def test_convert(value: Callable[[], Any], dtype: str | None, expected: str) -> None:
+    found = ops.convert_to_tensor(value(), dtype)
+    assert isinstance(found, tf.Tensor)
+    assert ops.dtype(found) == expected
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(found).astype("float64"), [1, 1] if expected == "bool" else [1, 2]
+    )
+
+
+def test_variables_do_not_share_memory_with_numpy() -> None:
+    array = np.ones(1000, "float32")
+    variable = Variable(array)
+    array[:] = 5
+    assert variable.numpy().max() == 1
+
+
+INDEXES: list[Any] = [
+    (slice(None), [0, -1]),
+    (..., np.array([True, False, True, False])),
+    (1, ..., [[0, 1], [2, 3]]),
+    ([0, 1], slice(None), [2, -1]),
+    (None, slice(None, None, -2), [1, 2, 0]),
+    np.array([[True, False, True], [False, True, True]]),
+    (slice(None), np.array([2, 0]), np.array([1, 1])),
+    (..., None, -1),
+    [],
+]
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=str)
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_indexing_is_that_of_numpy(index: Any, eagerly: bool) -> None:
+    x = np.arange(24).reshape(2, 3, 4)
+    if isinstance(index, list):
+        index = np.array(index, int)
+    pick: Callable[[Any], Any] = lambda x: ops.get_item(x, index)  # noqa: E731
+    found = pick(B.convert(x)) if eagerly else B.compile(pick)(B.convert(x))
+    np.testing.assert_array_equal(found, x[index])
+
+
+def test_mixing_frameworks_is_an_error_that_names_both() -> None:
+    with pytest.raises(BackendMismatchError, match="jax array.*'tensorflow'.*backend_scope"):
+        with config.backend_scope("jax"):
+            array = ops.ones((2,))
+        ops.add(array, 1)
+    with config.backend_scope("numpy"), pytest.raises(BackendMismatchError, match="tensorflow array.*'numpy'"):
+        ops.add(tf.ones(2), 1)
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_errors_of_tensorflow_name_the_op(eagerly: bool) -> None:
+    def call(a: Any, b: Any) -> Any:
+        return ops.add(a, b)
+
+    with pytest.raises(OpError, match=r"add\(float32\[2, 3\], float32\[4\]\)"):
+        (call if eagerly else B.compile(call))(tf.ones((2, 3)), tf.ones(4))
+
+
+def test_gradients_of_tensorflow_flow_through_ours() -> None:
+    x = tf.Variable([0.5, -1.0, 2.0])
+    dense = layers.Dense(2)
+    dense.build((None, 3))
+    with tf.GradientTape() as tape:
+        result = tf.reduce_sum(ops.exp(dense(tf.expand_dims(x, 0))))
+    found = tape.gradient(result, x)
+    kernel = dense.kernel.numpy()
+    np.testing.assert_allclose(found, kernel @ np.exp(x.numpy() @ kernel), rtol=1e-5)
+
+
+def test_within_a_function_of_the_user() -> None:
+    model = functional()
+    expected = model(X)
+    np.testing.assert_allclose(tf.function(model)(tf.constant(X)), expected, rtol=1e-5, atol=1e-6)
+
+
+LOOPS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
+    "while": (lambda x: ops.while_loop(lambda v: v < 50, lambda v: v * v, x), lambda x: 8 * x**7),
+    "scan": (lambda x: ops.scan(lambda c, a: (c * x, None), x, ops.ones(3))[0], lambda x: 4 * x**3),
+    "cond": (lambda x: ops.cond(x > 1, lambda a: a**3, lambda a: -a, x), lambda x: 3 * x**2),
+    "checkpoint": (lambda x: ops.checkpoint(lambda a: ops.sin(a) * x)(x), lambda x: np.sin(x) + x * np.cos(x)),
+}
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_derivatives_of_control_flow(kind: str, eagerly: bool) -> None:
+    fn, slope = LOOPS[kind]
+    first = ops.grad(fn)
+    second = ops.grad(first)
+
+    def both(x: Any) -> Any:
+        return first(x), second(x), ops.jvp(fn, [x], [2.0])[1]
+
+    found = (both if eagerly else B.compile(both))(tf.constant(2.0))
+    step = 1e-4
+    expected = slope(2.0), (slope(2 + step) - slope(2 - step)) / (2 * step), 2 * slope(2.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_importing_cornu_imports_no_tensorflow_and_choosing_it_leaves_its_switches_alone() -> None:
+    code = (
+        "import sys, cornu\nfrom cornu import layers, ops\nassert 'tensorflow' not in sys.modules\n"
+        "cornu.config.set_backend('tensorflow')\nops.ones(3)\nimport tensorflow as tf\n"
+        "assert tf.executing_eagerly() and not hasattr(tf.constant(1), 'astype')\n"
+        "assert tf.config.optimizer.get_jit() in ('', False)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
