@@ -1,0 +1,391 @@
+"""A PyTensor backend for Cornu (https://pytensor.readthedocs.io), from the contract alone.
+
+PyTensor knows only graphs. So an array of this backend is a NumPy array, on which calls compute at once as they do on
+the backend "numpy", or within a trace a Symbol, on which they add nodes. What traces: `compile`, derivatives, the
+inference of shapes, and control flow within one of these. `graphs.Program` compiles what a trace has found.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from cornu_pytensor import graphs, primitives
+from cornu_pytensor.symbols import Symbol, any_symbol, lifted, numpy_dtype, stored, variable
+from pytensor.gradient import NullTypeGradError
+from pytensor.graph.basic import Variable
+
+from cornu.backend.contract import Array, Pairs
+from cornu.backend.numpy import NumpyBackend
+from cornu.base import config, tree
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import BackendError
+from cornu.base.spec import Spec
+
+__all__ = ["PytensorBackend", "Symbol"]
+
+_DRAWS = ("uniform", "normal", "truncated_normal", "gamma", "permutation", "integers")
+
+
+class PytensorBackend(NumpyBackend):
+    """The contract on NumPy arrays and PyTensor graphs."""
+
+    name = "pytensor"
+    array_types = (np.ndarray, np.generic, Symbol)
+    probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, traced in primitives.PRIMITIVES.items():
+            setattr(self, name, _either(getattr(primitives.HOST, name), lifted(traced)))
+        names = "add einsum expand_dims matmul maximum pad stack".split()
+        self.xp = SimpleNamespace(iinfo=np.iinfo, **{name: getattr(self, name) for name in names})
+
+    @property
+    def loops_in_python(self) -> bool:  # type: ignore[override]
+        """Outside of a trace they do."""
+        return not self._is_tracing
+
+    def is_tracing(self, x: Any) -> bool:
+        return isinstance(x, Symbol)
+
+    # arrays in and out
+
+    def convert(self, x: Any, dtype: str | None = None) -> Array:
+        if isinstance(x, list | tuple) and any_symbol(x):
+            return self.stack([self.convert(item, dtype) for item in x], 0)
+        if isinstance(x, Symbol):
+            return x if dtype is None else self.cast(x, dtype)
+        return super().convert(x, dtype)
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        if not isinstance(x, Symbol):
+            return super().cast(x, dtype)
+        wanted, target = numpy_dtype(dtype), stored(numpy_dtype(dtype))
+        if x.dtype == wanted:
+            return x
+        var = pt.real(x.var) if x.dtype.kind == "c" and wanted.kind != "c" else x.var
+        var = primitives.truth(var) if target == "bool" else pt.cast(var, target)
+        if target != str(wanted):  # rounded once, here; what is computed from it keeps more digits
+
+            def rounded(array: Any) -> Any:
+                return array.astype(wanted).astype(target)
+
+            var = graphs.Host(rounded, [var.type], lambda _, cotangents: cotangents)(var)
+        return Symbol(var, wanted)
+
+    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+        if isinstance(value, Symbol) or (self._is_tracing and math.prod(shape) > 4096):  # probes are large
+            value = self.cast(self.convert(value), dtype)
+            return Symbol(pt.alloc(variable(value), *map(int, shape)), dtype)
+        return super().full(shape, value, dtype)
+
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x)  # a Symbol refuses, and says why
+
+    def copy(self, x: Array) -> Array:
+        return x if isinstance(x, Symbol) else super().copy(x)
+
+    def view(self, x: Array, dtype: str) -> Array:
+        if not isinstance(x, Symbol):
+            return super().view(x, dtype)
+        like = np.empty((1, *x.shape), x.dtype).view(numpy_dtype(dtype))
+
+        def viewed(array: Any) -> Any:
+            return super(PytensorBackend, self).view(array.astype(x.dtype), dtype)
+
+        return Symbol(graphs.Host(viewed, [primitives.typed(dtype, *like.shape[1:])])(x.var), dtype)
+
+    # neural networks
+
+    def conv(
+        self,
+        x: Array,
+        kernel: Array,
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:
+        owner = self if any_symbol((x, kernel)) else primitives.HOST
+        return owner.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
+
+    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+        owner = self if isinstance(x, Symbol) else primitives.HOST
+        return owner.pool_by_slices(x, window, strides, padding, mode)
+
+    # control flow: in Python outside of a trace
+
+    def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        if not self._is_tracing:
+            return super().cond(pred, true_fn, false_fn, *operands)
+        nest = _Nest(operands)
+        forms: list[_Nest] = []
+
+        def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
+            def run(variables: graphs.Variables) -> graphs.Variables:
+                forms.append(_Nest(fn(*nest.like(variables))))
+                return forms[-1].variables
+
+            return run
+
+        index = pt.cast(self.cast(self.convert(pred), "bool").var if isinstance(pred, Symbol) else int(pred), "int8")
+        found = graphs.choose(index, [branch(false_fn), branch(true_fn)], nest.variables)
+        return forms[0].like(found)
+
+    def while_loop(
+        self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
+    ) -> Any:
+        if not self._is_tracing:
+            return super().while_loop(cond, body, state, limit)
+        nest = _Nest(state)
+
+        def more(variables: graphs.Variables) -> Variable:
+            return variable(self.cast(self.convert(cond(nest.like(variables))), "bool"))
+
+        def step(variables: graphs.Variables) -> graphs.Variables:
+            return _Nest(body(nest.like(variables))).variables
+
+        return nest.like(graphs.while_loop(more, step, nest.variables, limit))
+
+    def scan(
+        self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
+    ) -> tuple[Any, Any]:
+        if not self._is_tracing:
+            return super().scan(fn, init, xs, length, reverse, unroll)
+        carry, stacks = _Nest(init), _Nest(xs)
+        form: list[_Nest] = []
+
+        def step(variables: graphs.Variables, slices: graphs.Variables) -> Any:
+            new, ys = fn(carry.like(variables), stacks.like(slices))
+            form[:] = [_Nest(ys)]
+            return _Nest(new).variables, form[0].variables
+
+        last, ys = graphs.scan(step, carry.variables, stacks.variables, length, reverse)
+        return carry.like(last), form[0].like(ys)
+
+    def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+        if not self._is_tracing:
+            return super().loop(steps, body, state)
+        steps = self.cast(self.convert(steps), "int32")
+        zero = np.zeros((), "int32")
+        return self.while_loop(lambda c: c[0] < steps, lambda c: (c[0] + 1, body(c[0], c[1])), (zero, state))[1]
+
+    def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if not self._is_tracing:
+                return fn(*args)
+            nest, form = _Nest(args), []
+
+            def run(variables: graphs.Variables) -> graphs.Variables:
+                form[:] = [_Nest(fn(*nest.like(variables)))]
+                return form[0].variables
+
+            return form[0].like(found) if (found := graphs.choose(_ZERO, [run], nest.variables)) or form else None
+
+        return call
+
+    def custom_gradient(
+        self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if not self._is_tracing:
+                return forward(*args)[0]
+            nest = _Nest(args)
+            forms: list[_Nest] = []
+
+            def run(variables: graphs.Variables) -> graphs.Variables:
+                forms[:] = [_Nest(part) for part in forward(*nest.like(variables))]
+                return [v for form in forms for v in form.variables]
+
+            def pull(inputs: graphs.Variables, outputs: graphs.Variables, known: graphs.Variables) -> graphs.Variables:
+                results, kept = forms
+                count = len(results.variables)
+                given = iter(known)
+                cotangents = [next(given) if graphs.is_float(f) else pt.zeros_like(f) for f in outputs]
+                found = backward(kept.like(outputs[count:]), results.like(cotangents[:count]))
+                of_args = zip(_Nest(tuple(found)).variables, nest.variables, strict=True)
+                outside = inputs[1 + len(nest.variables) :]
+                return [g for g, v in of_args if graphs.is_float(v)] + [
+                    pt.zeros_like(v) for v in outside if graphs.is_float(v)
+                ]
+
+            found = graphs.choose(_ZERO, [run], nest.variables, pull)
+            return forms[0].like(found[: len(forms[0].variables)])
+
+        return call
+
+    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
+        count = len(tree.flatten(xs)[0])
+        return self.scan(lambda _, x: (None, fn(x)), None, xs, count, False, 1)[1]
+
+    # the engine
+
+    def require_gradients(self) -> None:  # type: ignore[override]
+        return
+
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        if not self._is_tracing:
+            return self._run(lambda values: self.value_and_grad(fn, values), values)
+        nest = _Nest(values)
+        inputs = graphs.copies(nest.variables)
+        loss, aux = fn(nest.like(inputs))
+        of_loss = variable(loss)
+        return (loss, aux), nest.like(_pulled([of_loss], [pt.ones_like(of_loss)], inputs))
+
+    def vjp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
+    ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
+        if not self._is_tracing:
+            results, aux = self._run(fn, values)
+            return results, lambda given: self._run(lambda v, g: self.vjp(fn, v)[1](g), values, given), aux
+        nest = _Nest(values)
+        inputs = graphs.copies(nest.variables)
+        results, aux = fn(nest.like(inputs))
+        outputs = _Nest(results).variables
+        return results, lambda given: nest.like(_pulled(outputs, _Nest(given).variables, inputs)), aux
+
+    def jvp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
+    ) -> tuple[list[Array], list[Array], Any]:
+        if not self._is_tracing:
+            return self._run(lambda values, tangents: self.jvp(fn, values, tangents), values, tangents)
+        nest = _Nest(values)
+        inputs = graphs.copies(nest.variables)
+        results, aux = fn(nest.like(inputs))
+        found = _Nest(results)
+        return results, found.like(graphs.pushed(found.variables, inputs, _Nest(tangents).variables)), aux
+
+    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+        programs: dict[Any, Callable[..., Any]] = {}
+
+        @functools.wraps(fn)
+        def call(*args: Any) -> Any:
+            if self._is_tracing:
+                return fn(*args)
+            leaves, form = self._leaves(args), tree.structure(args)
+            key = (form, *((x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in leaves))
+            if key not in programs:
+                programs[key] = self._program(fn, args, leaves)
+            return programs[key](leaves)
+
+        return call
+
+    def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
+        with self._tracing(True), np.errstate(all="ignore"):
+            given = [Symbol(_input(spec.shape, spec.dtype), spec.dtype) for spec in specs]
+            return tree.map_structure(
+                lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(given)
+            )
+
+    # programs
+
+    def _leaves(self, args: Any) -> list[Any]:
+        """What is an array or a number as a NumPy array, the rest as it is."""
+        numeric = (np.ndarray, np.generic, int, float, complex)
+        return [np.asarray(self.convert(x)) if isinstance(x, numeric) else x for x in tree.flatten(args)]
+
+    def _run(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """`fn(*args)`, traced and run once."""
+        leaves = self._leaves(args)
+        return self._program(fn, args, leaves)(leaves)
+
+    def _program(self, fn: Callable[..., Any], args: Any, leaves: list[Any]) -> Callable[[list[Any]], Any]:
+        """`fn` traced for arguments like these, as a function of their leaves."""
+        at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray)]
+        inputs = [_input(leaves[i].shape, leaves[i].dtype) for i in at]
+        given = list(leaves)
+        for i, var in zip(at, inputs, strict=True):
+            given[i] = Symbol(var, leaves[i].dtype)
+        with self._tracing(True), pytensor.config.change_flags(floatX=_floatx()):
+            result = fn(*tree.pack_sequence_as(args, given))
+        found = tree.flatten(result)
+        dtypes = [leaf.dtype for leaf in found if isinstance(leaf, Symbol)]
+        program = graphs.Program(inputs, [leaf.var for leaf in found if isinstance(leaf, Symbol)])
+
+        def run(leaves: list[Any]) -> Any:
+            arrays = (leaves[i].astype(v.type.dtype, copy=False) for i, v in zip(at, inputs, strict=True))
+            computed = program(*arrays)
+            ready = iter([a.astype(d, copy=False) for a, d in zip(computed, dtypes, strict=True)])
+            return tree.pack_sequence_as(result, [next(ready) if isinstance(x, Symbol) else x for x in found])
+
+        return run
+
+
+class _Nest:
+    """A nest of arrays and Nones as a list of variables."""
+
+    def __init__(self, nest: Any) -> None:
+        self.form, leaves = tree.structure(nest), tree.flatten(nest)
+        arrays = [
+            None if leaf is None else leaf if isinstance(leaf, Symbol) else np.asarray(leaf) for leaf in leaves
+        ]
+        self.dtypes = [None if leaf is None else leaf.dtype for leaf in arrays]
+        self.variables: list[Variable] = [variable(leaf) for leaf in arrays if leaf is not None]
+
+    def like(self, variables: graphs.Variables) -> Any:
+        """A nest of the same form and dtypes, of other variables."""
+        given = iter(variables)
+        return self.form.unflatten([None if d is None else Symbol(next(given), d) for d in self.dtypes])
+
+
+_ZERO = pt.constant(np.int8(0))
+
+
+def _floatx() -> str:
+    return "float64" if config.floatx() == "float64" else "float32"
+
+
+def _input(shape: Sequence[int], dtype: Any) -> Variable:
+    return primitives.typed(dtype, *shape)()
+
+
+def _pulled(outputs: graphs.Variables, cotangents: graphs.Variables, wrt: graphs.Variables) -> list[Variable]:
+    try:
+        return graphs.pulled(outputs, cotangents, wrt)
+    except (NullTypeGradError, NotImplementedError) as error:
+        raise BackendError(f"The backend 'pytensor' lacks a gradient on the way: {error}") from error
+
+
+def _either(computing: Callable[..., Any], tracing: Callable[..., Any]) -> Callable[..., Any]:
+    """A primitive that computes unless a symbol is among its arguments."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (tracing if any_symbol(args) or any_symbol(kwargs.values()) else computing)(*args, **kwargs)
+
+    return call
+
+
+def _draw(name: str) -> Callable[..., Any]:
+    """A random draw, from a key that may be a symbol."""
+    drawn = getattr(NumpyBackend, name)
+
+    @functools.wraps(drawn)
+    def call(self: Any, key: Array, *args: Any) -> Array:
+        if not any_symbol((key, *args)):
+            return drawn(self, key, *args)
+        dtype = args[-1] if name != "random_permutation" else "int32"
+        shape = tuple(args[0]) if name != "random_permutation" else (args[0],)
+        at = [i for i, a in enumerate(args) if isinstance(a, Symbol)]
+
+        def fill(key: Any, *arrays: Any) -> Any:
+            full = list(args)
+            for i, array in zip(at, arrays, strict=True):
+                full[i] = array
+            return drawn(primitives.HOST, key, *full)
+
+        node = graphs.Host(fill, [primitives.typed(dtype, *shape)])
+        return Symbol(node(variable(key), *(variable(args[i]) for i in at)), dtype)
+
+    return call
+
+
+for _name in _DRAWS:
+    setattr(PytensorBackend, f"random_{_name}", _draw(f"random_{_name}"))

@@ -1,0 +1,368 @@
+"""Graphs within graphs: loops, branches and host functions as PyTensor ops, each with its gradient.
+
+PyTensor has `scan` and `ifelse` of its own. These ops exist because theirs must know the mode of compilation when the
+graph is built, and because a Cornu loop has static shapes, a nest of carries and Python functions to be traced once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode, get_mode
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.op import Op
+from pytensor.graph.replace import clone_replace, graph_replace
+from pytensor.graph.traversal import io_toposort
+from pytensor.link.vm import VMLinker
+
+from cornu.base.errors import BackendError
+
+Variables = Sequence[Variable]
+
+HOT = 4
+"""How often a program runs before it is worth compiling well."""
+QUICK = Mode(VMLinker(use_cloop=False, c_thunks=False, allow_gc=False), None)
+"""For the first runs: the nodes as they stand, computed by NumPy. It compiles in milliseconds."""
+
+
+def fast_mode() -> Mode:
+    """For programs that run often: what `CORNU_PYTENSOR_MODE` names, else fused loops in C with NumPy's products.
+
+    PyTensor's own BLAS is left out: wheels of it find no library to link, and NumPy brings one.
+    """
+    name = os.environ.get("CORNU_PYTENSOR_MODE", "C")
+    if name == "QUICK" or (name == "C" and not pytensor.config.cxx):
+        return QUICK
+    return Mode("cvm", "fast_run").excluding("BlasOpt") if name == "C" else get_mode(name)
+
+
+def copies(variables: Variables) -> list[Variable]:
+    """The same values as nodes of their own, so that a derivative by them sees no other use of the originals."""
+    return [pt.tensor_copy(v) for v in variables]
+
+
+def fitting(variable: Variable, type_: Any) -> Variable:
+    """`variable` with the dtype and static shape of a type."""
+    if variable.type.dtype != type_.dtype:
+        variable = pt.cast(variable, type_.dtype)
+    return variable if variable.type == type_ else pt.specify_shape(variable, type_.shape)
+
+
+def is_float(variable: Variable) -> bool:
+    """Whether gradients flow through it."""
+    return variable.type.dtype.startswith(("float", "complex"))
+
+
+def pulled(outputs: Variables, cotangents: Variables, wrt: Variables) -> list[Variable]:
+    """The gradients by `wrt`, given those of the outputs; zeros where nothing depends on one."""
+    pairs = [(f, g) for f, g in zip(outputs, cotangents, strict=True) if is_float(f)]
+    if not pairs or not wrt:
+        return [pt.zeros_like(w) for w in wrt]
+    results = copies([f for f, _ in pairs])  # the same variable may be several results
+    found = pytensor.gradient.pullback(
+        results, list(wrt), [fitting(g, f.type) for f, g in pairs], disconnected_inputs="ignore"
+    )
+    return [fitting(g, w.type) for g, w in zip(found, wrt, strict=True)]
+
+
+def pushed(outputs: Variables, inputs: Variables, tangents: Variables) -> list[Variable]:
+    """Derivatives along the tangents: the gradient's own gradient, by the gradient of the outputs, which is linear."""
+    seeds = copies([pt.zeros_like(f) for f in outputs if is_float(f)])
+    floats = [f for f in outputs if is_float(f)]
+    found = iter(pulled(pulled(floats, seeds, inputs), tangents, seeds))
+    return [next(found) if is_float(f) else pt.zeros_like(f) for f in outputs]
+
+
+class Program:
+    """A graph that can be run: quickly compiled at first, well compiled once it is run often."""
+
+    def __init__(self, inputs: Variables, outputs: Variables) -> None:
+        self.inputs, self.outputs = list(inputs), _with_shared_scans(outputs)
+        self.calls = 0
+        self.run: Callable[..., list[Any]] = lambda: []
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        self.calls += 1
+        if self.calls in (1, HOT):
+            mode = QUICK if self.calls == 1 else fast_mode()
+            self.run = pytensor.function(
+                self.inputs, self.outputs, mode=mode, on_unused_input="ignore", trust_input=True
+            )
+        return self.run(*arrays)
+
+
+def _with_shared_scans(outputs: Variables) -> list[Variable]:
+    """The outputs where the scans that gradients repeat, to keep their history, take the place of the plain ones."""
+    order = io_toposort([], outputs)
+    keeping = {(id(n.op.body), *n.inputs): n for n in order if isinstance(n.op, Scan) and n.op.keeps}
+    swap: dict[Variable, Variable] = {}
+    for node in order:
+        if isinstance(node.op, Scan) and not node.op.keeps and (twin := keeping.get((id(node.op.body), *node.inputs))):
+            swap |= dict(zip(node.outputs, twin.outputs, strict=False))
+    return graph_replace(list(outputs), swap) if swap else list(outputs)
+
+
+class Graph:
+    """A function of variables, traced; what it takes from around it is listed in `outside` and becomes an input."""
+
+    def __init__(self, inputs: Variables, outputs: Variables) -> None:
+        inner = set(inputs)
+        outside: dict[Variable, None] = {}
+        for node in io_toposort(inputs, outputs):
+            if not inner.isdisjoint(node.inputs):
+                inner.update(node.outputs)
+                outside.update((v, None) for v in node.inputs if v not in inner and not isinstance(v, Constant))
+        outside.update((v, None) for v in outputs if v not in inner and not isinstance(v, Constant))
+        self.outside = list(outside)
+        around = [*inputs, *self.outside]
+        self.inputs = [v.type() for v in around]
+        self.outputs = clone_replace(list(outputs), dict(zip(around, self.inputs, strict=True)), rebuild_strict=False)
+        self.program = Program(self.inputs, self.outputs)
+
+    @classmethod
+    def of(cls, fn: Callable[[list[Variable]], Variables], like: Variables) -> Graph:
+        """`fn` traced for variables of the same types."""
+        fresh = [v.type() for v in like]
+        return cls(fresh, fn(fresh))
+
+    def at(self, variables: Variables) -> list[Variable]:
+        """The outputs as they are for these inputs."""
+        given = [fitting(v, i.type) for v, i in zip(variables, self.inputs, strict=True)]
+        return clone_replace(self.outputs, dict(zip(self.inputs, given, strict=True)))
+
+
+class Host(Op):
+    """A function of NumPy arrays, with its pullback if it has one: `adjoint(inputs, cotangents)`."""
+
+    def __init__(self, fn: Callable[..., Any], types: list[Any], adjoint: Callable[..., Any] | None = None) -> None:
+        self.fn, self.types, self.adjoint = fn, types, adjoint
+
+    def make_node(self, *inputs: Variable) -> Apply:
+        return Apply(self, list(inputs), [t() for t in self.types])
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
+        found = self.fn(*inputs)
+        for cell, type_, value in zip(
+            output_storage, self.types, found if isinstance(found, tuple) else (found,), strict=True
+        ):
+            cell[0] = np.array(value, type_.dtype)
+
+    def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
+        if self.adjoint is None:
+            return [pytensor.gradient.grad_not_implemented(self, i, v) for i, v in enumerate(inputs)]
+        return list(self.adjoint(inputs, cotangents))
+
+
+def _gradients(graph: Graph, inputs: Variables, cotangents: Variables) -> list[Variable]:
+    """The gradients of the float ones among the inputs of a graph, as a function of inputs and cotangents."""
+    given = copies(inputs)
+    return pulled(graph.at(given), cotangents, [v for v in given if is_float(v)])
+
+
+def _placed(inputs: Variables, gradients: Variables) -> list[Variable]:
+    """One gradient for each input: those of the floats, and what PyTensor wants for integers."""
+    given = iter(gradients)
+    return [next(given) if is_float(v) else v.zeros_like(dtype=pytensor.config.floatX) for v in inputs]
+
+
+def _known(outputs: Variables, cotangents: Variables) -> list[Variable]:
+    """The cotangents of the float outputs, zeros where nothing came."""
+    return [
+        pt.zeros_like(f) if isinstance(g.type, pytensor.gradient.DisconnectedType) else fitting(g, f.type)
+        for f, g in zip(outputs, cotangents, strict=True)
+        if is_float(f)
+    ]
+
+
+def _spread(graph: Graph, floats: Variables) -> list[Variable]:
+    """Cotangents of all outputs of a graph from those of the float ones."""
+    given = iter(floats)
+    return [next(given) if is_float(f) else pt.zeros_like(f) for f in graph.outputs]
+
+
+class Choice(Op):
+    """One of several functions of the same variables, of which only that one runs.
+
+    Of a single function it makes a wall: its gradient computes the values within again (`checkpoint`), or is another
+    function altogether (`custom_gradient`).
+    """
+
+    def __init__(self, graphs: list[Graph], backward: Callable[..., Variables] | None = None) -> None:
+        self.graphs, self.backward = graphs, backward
+
+    def make_node(self, *inputs: Variable) -> Apply:
+        return Apply(self, list(inputs), [f.type() for f in self.graphs[0].outputs])
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
+        index, *arrays = inputs
+        for cell, value in zip(output_storage, self.graphs[int(index)].program(*arrays), strict=True):
+            cell[0] = np.array(value) if any(value is a for a in arrays) else value
+
+    def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
+        index, *given = inputs
+        known, n = _known(outputs, cotangents), len(given)
+        if self.backward is not None:
+            return _placed(inputs, self.backward(inputs, outputs, known))
+
+        def branch(graph: Graph) -> Callable[..., Variables]:
+            return lambda v: _gradients(graph, v[:n], _spread(graph, v[n:]))
+
+        return _placed(inputs, choose(index, [branch(graph) for graph in self.graphs], [*given, *known]))
+
+
+def choose(
+    index: Variable, functions: Sequence[Callable[..., Variables]], args: Variables, backward: Any = None
+) -> list[Variable]:
+    """The results of `functions[index](args)`; all return the same types."""
+    graphs = [Graph.of(fn, args) for fn in functions]
+    outside = list(dict.fromkeys(v for graph in graphs for v in graph.outside))
+    if any(graph.outside != outside for graph in graphs):  # every one takes all that any takes
+        graphs = [Graph.of(lambda v, g=g: g.at(_picked(v, g, outside, len(args))), [*args, *outside]) for g in graphs]
+    for graph in graphs[1:]:
+        graph.outputs[:] = [fitting(f, g.type) for f, g in zip(graph.outputs, graphs[0].outputs, strict=True)]
+        graph.program = Program(graph.inputs, graph.outputs)
+    return Choice(graphs, backward).make_node(index, *args, *outside).outputs
+
+
+def _picked(variables: Variables, graph: Graph, outside: Variables, count: int) -> list[Variable]:
+    rest = dict(zip(outside, variables[count:], strict=True))
+    return [*variables[:count], *(rest[v] for v in graph.outside)]
+
+
+class While(Op):
+    """Inputs: whether to go on, the state, what the body takes from outside. The body returns the first two."""
+
+    def __init__(self, body: Graph, count: int, limit: int | None) -> None:
+        self.body, self.count, self.limit = body, count, limit
+
+    def make_node(self, *inputs: Variable) -> Apply:
+        return Apply(self, list(inputs), [v.type() for v in inputs[1 : self.count + 1]])
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
+        more, state, outside = inputs[0], inputs[1 : self.count + 1], inputs[self.count + 1 :]
+        steps = 0
+        while more and steps != self.limit:
+            more, *state = self.body.program(*state, *outside)
+            steps += 1
+        for cell, value in zip(output_storage, state, strict=True):
+            cell[0] = value if steps else np.array(value)
+
+    def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
+        if self.limit is None:
+            raise BackendError(
+                "A loop whose number of steps is computed has no gradient on the backend 'pytensor'. Give while_loop "
+                "its `maximum_iterations`, fori_loop Python ints for bounds, or use scan."
+            )
+
+        def fixed(given: Variables) -> list[Variable]:
+            """The same as `limit` steps, some of which do nothing."""
+            more, state, outside = given[0], given[1 : self.count + 1], given[self.count + 1 :]
+
+            def step(carry: Variables, _: Variables) -> tuple[Variables, Variables]:
+                stay, go = lambda v: v, lambda v: self.body.at([*v[1:], *outside])
+                return choose(pt.cast(carry[0], "int8"), [stay, go], carry), []
+
+            return scan(step, [more, *state], [], self.limit or 0, False)[0][1:]
+
+        given = copies(inputs)
+        floats = [v for v in given if is_float(v)]
+        results = fixed(given)
+        known = _known(outputs, cotangents)
+        return _placed(inputs, pulled([f for f in results if is_float(f)], known, floats))
+
+
+def while_loop(
+    more: Callable[[Variables], Variable], step: Callable[[Variables], Variables], state: Variables, limit: int | None
+) -> list[Variable]:
+    """`state = step(state)` while `more(state)`."""
+
+    def body(state: Variables) -> Variables:
+        new = [fitting(n, s.type) for n, s in zip(step(state), state, strict=True)]
+        return [more(new), *new]
+
+    graph = Graph.of(body, state)
+    return While(graph, len(state), limit).make_node(more(state), *state, *graph.outside).outputs
+
+
+class Scan(Op):
+    """Inputs: carries, stacks, what the body takes from outside. Outputs: last carries, stacked ys.
+
+    With `keeps` also the carries as they were before each step, which gradients need.
+    """
+
+    def __init__(self, body: Graph, carries: int, stacks: int, length: int, reverse: bool, keeps: bool = False) -> None:
+        self.body, self.carries, self.stacks = body, carries, stacks
+        self.length, self.reverse, self.keeps = length, reverse, keeps
+
+    def make_node(self, *inputs: Variable) -> Apply:
+        carries = list(inputs[: self.carries])
+        stacked = [*self.body.outputs[self.carries :], *(carries if self.keeps else [])]
+        types = [v.type for v in carries]
+        types += [pt.TensorType(v.type.dtype, (self.length, *v.type.shape)) for v in stacked]
+        return Apply(self, list(inputs), [t() for t in types])
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
+        k, m = self.carries, self.carries + self.stacks
+        carry, stacks, outside = list(inputs[:k]), inputs[k:m], inputs[m:]
+        stacked = [np.empty(v.type.shape, v.type.dtype) for v in node.outputs[k:]]
+        for t in reversed(range(self.length)) if self.reverse else range(self.length):
+            before = carry
+            found = self.body.program(*before, *(np.asarray(x[t]) for x in stacks), *outside)
+            carry, ys = found[:k], found[k:]
+            for stack, y in zip(stacked, [*ys, *before] if self.keeps else ys, strict=True):
+                stack[t] = y
+        for cell, value in zip(output_storage, [*carry, *stacked], strict=True):
+            cell[0] = value if self.length else np.array(value)
+
+    def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
+        k, m = self.carries, self.carries + self.stacks
+        known = _known(outputs, cotangents)[: sum(map(is_float, outputs))]
+        floats = sum(is_float(v) for v in inputs[:k])
+        keeper = Scan(self.body, k, self.stacks, self.length, self.reverse, True)
+        history = keeper.make_node(*inputs).outputs[-k:] if k else []
+        outside = inputs[m:]
+        sums = [pt.zeros_like(v) for v in outside if is_float(v)]
+        plain = len(self.body.outputs)  # of a scan that keeps its history that has a gradient too
+        final, ys = known[:floats], known[floats:]
+        extra = ys[sum(is_float(v) for v in self.body.outputs[k:plain]) :]
+        ys = ys[: len(ys) - len(extra)]
+
+        def step(carry: Variables, xs: Variables) -> tuple[Variables, Variables]:
+            before, rest = list(xs[: k + self.stacks]), list(xs[k + self.stacks :])
+            of_ys, of_history = rest[: len(ys)], rest[len(ys) :]
+            given = _spread(self.body, [*carry[:floats], *of_ys])
+            found = _gradients(self.body, [*before, *outside], given)
+            of_carry, rest = found[:floats], found[floats:]
+            count = len(rest) - len(sums)
+            of_carry = [a + b for a, b in zip(of_carry, of_history, strict=True)] if of_history else of_carry
+            added = [a + b for a, b in zip(carry[floats:], rest[count:], strict=True)]
+            return [*of_carry, *added], rest[:count]
+
+        stacks = [*history, *inputs[k:m], *ys, *extra]
+        carry, of_stacks = scan(step, [*final, *sums], stacks, self.length, not self.reverse)
+        return _placed(inputs, [*carry[:floats], *of_stacks, *carry[floats:]])
+
+
+def scan(
+    step: Callable[[Variables, Variables], tuple[Variables, Variables]],
+    carries: Variables,
+    stacks: Variables,
+    length: int,
+    reverse: bool,
+) -> tuple[list[Variable], list[Variable]]:
+    """`carries, ys = step(carries, slices)` over the leading axis of the stacks."""
+    k = len(carries)
+    slices = [pt.TensorType(v.type.dtype, v.type.shape[1:])() for v in stacks]
+
+    def body(given: Variables) -> list[Variable]:
+        new, ys = step(given[:k], given[k:])
+        return [*(fitting(n, c.type) for n, c in zip(new, carries, strict=True)), *ys]
+
+    graph = Graph.of(body, [*carries, *slices])
+    found = Scan(graph, k, len(stacks), length, reverse).make_node(*carries, *stacks, *graph.outside).outputs
+    return found[:k], found[k:]

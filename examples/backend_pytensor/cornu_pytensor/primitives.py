@@ -1,0 +1,426 @@
+"""The primitives of the contract on PyTensor variables, whose shapes are all known.
+
+Names and meanings are the contract's. `PRIMITIVES` holds them by name; what is not there is made in the backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from cornu_pytensor.graphs import Host
+from cornu_pytensor.symbols import stored
+from pytensor.gradient import zero_grad
+from pytensor.graph.basic import Variable
+
+from cornu.backend.numpy import NumpyBackend
+
+Primitive = Callable[..., Any]
+HOST = NumpyBackend()
+PRIMITIVES: dict[str, Primitive] = {
+    name: getattr(pt, name)
+    for name in """
+abs arccos arccosh arcsin arcsinh arctan arctanh ceil conj cos cosh erf erfc erfinv exp expm1 floor imag isfinite isinf
+isnan log log1p real sigmoid sign sin sinh sqrt tan tanh add arctan2 bitwise_and bitwise_or bitwise_xor greater
+greater_equal less less_equal maximum minimum mod tile where
+""".split()
+}
+PRIMITIVES |= {
+    "bitwise_not": pt.invert,
+    "concatenate": lambda xs, axis=0: pt.concatenate(list(xs), axis),
+    "divide": pt.true_div,
+    "equal": pt.eq,
+    "floor_divide": pt.int_div,
+    "lgamma": pt.gammaln,
+    "multiply": pt.mul,
+    "negative": pt.neg,
+    "not_equal": pt.neq,
+    "power": pt.pow,
+    "rint": lambda x: pt.round(x, mode="half_to_even"),
+    "stack": lambda xs, axis=0: pt.stack(list(xs), axis),
+    "stop_gradient": zero_grad,
+    "subtract": pt.sub,
+}
+
+
+def primitive(fn: Primitive) -> Primitive:
+    """Enter a function under its name, without an underscore at the end."""
+    PRIMITIVES[fn.__name__.rstrip("_")] = fn
+    return fn
+
+
+def typed(dtype: Any, *shape: int) -> Any:
+    """The type of a variable of static shape."""
+    return pt.TensorType(stored(dtype), shape)
+
+
+def host(name: str, x: Any, *args: Any, like: Any = None, **options: Any) -> Any:
+    """NumPy's primitive as a node without a gradient; the result has the type of `x` or is `like` some other."""
+    types = [(like or x).type] if not isinstance(like, list) else like
+    found = Host(lambda *arrays: getattr(HOST, name)(*arrays, **options), types)(x, *args)
+    return tuple(found) if isinstance(found, list) else found
+
+
+def constant(value: Any, like: Variable) -> Variable:
+    """A number in the dtype of a variable."""
+    return pt.constant(np.asarray(value, like.type.dtype))
+
+
+def truth(x: Variable) -> Variable:
+    """Whether the elements are not 0."""
+    return x if x.type.dtype == "bool" else pt.neq(x, constant(0, x))
+
+
+for _name, _logic in (("and", pt.and_), ("or", pt.or_), ("xor", pt.xor)):
+    PRIMITIVES[f"logical_{_name}"] = lambda a, b, logic=_logic: logic(truth(a), truth(b))
+for _name in ("gcd", "left_shift", "right_shift", "nextafter"):
+    PRIMITIVES[_name] = lambda a, b, name=_name: host(name, *_broadcast(a, b))
+for _name in ("all", "any"):
+    PRIMITIVES[_name] = lambda x, axis=None, keepdims=False, reduce=getattr(pt, _name): reduce(
+        truth(x), axis=axis, keepdims=keepdims
+    )
+
+
+def _broadcast(a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    shape = np.broadcast_shapes(a.type.shape, b.type.shape)
+    return pt.broadcast_to(a, shape), pt.broadcast_to(b, shape)
+
+
+@primitive
+def logical_not(x: Variable) -> Variable:
+    return pt.invert(truth(x))
+
+
+@primitive
+def cbrt(x: Variable) -> Variable:
+    return pt.sign(x) * pt.abs(x) ** constant(1 / 3, x)
+
+
+@primitive
+def rsqrt(x: Variable) -> Variable:
+    return constant(1, x) / pt.sqrt(x)
+
+
+@primitive
+def i0e(x: Variable) -> Variable:
+    return pt.cast(pt.ive(constant(0, x), x), x.type.dtype)
+
+
+@primitive
+def fmod(a: Variable, b: Variable) -> Variable:
+    return pt.switch(pt.lt(a, constant(0, a)), constant(-1, a), constant(1, a)) * pt.mod(pt.abs(a), pt.abs(b))
+
+
+@primitive
+def complex_(real: Variable, imag: Variable) -> Variable:
+    return pt.complex(real, imag)
+
+
+# reductions and scans along axes
+
+
+@primitive
+def sum_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    return pt.sum(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims)
+
+
+@primitive
+def prod(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    return pt.prod(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims)
+
+
+@primitive
+def max_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    return pt.max(x, axis=axis, keepdims=keepdims)
+
+
+@primitive
+def min_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    return pt.min(x, axis=axis, keepdims=keepdims)
+
+
+@primitive
+def argmax(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    return pt.cast(pt.argmax(x, axis=axis, keepdims=keepdims), "int32")
+
+
+@primitive
+def argmin(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    shape = np.argmin(np.empty(x.type.shape, bool), axis=axis, keepdims=keepdims).shape
+    return host("argmin", x, like=[typed("int32", *shape)], axis=axis, keepdims=keepdims)[0]
+
+
+@primitive
+def argsort(x: Variable, axis: int = -1) -> Variable:
+    return host("argsort", x, like=[typed("int32", *x.type.shape)], axis=axis)[0]
+
+
+@primitive
+def sort(x: Variable, axis: int = -1) -> Variable:
+    return take_along_axis(x, argsort(x, axis), axis)
+
+
+@primitive
+def cumsum(x: Variable, axis: int) -> Variable:
+    return pt.cast(pt.cumsum(x, axis), x.type.dtype)
+
+
+@primitive
+def cumprod(x: Variable, axis: int) -> Variable:
+    return pt.cast(pt.cumprod(x, axis), x.type.dtype)
+
+
+# shape and selection
+
+
+@primitive
+def broadcast_to(x: Variable, shape: Sequence[int]) -> Variable:
+    return pt.broadcast_to(x, tuple(shape))
+
+
+@primitive
+def expand_dims(x: Variable, axis: Any) -> Variable:
+    return pt.expand_dims(x, axis)
+
+
+@primitive
+def flip(x: Variable, axis: Any = None) -> Variable:
+    axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis)]
+    return x[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))]
+
+
+def _picked(x: Variable, places: Any, axis: int) -> Variable:
+    """Slices at known or computed places along an axis."""
+    return x[(slice(None),) * (axis % x.ndim) + (places,)]
+
+
+@primitive
+def pad(x: Variable, pairs: Any, mode: str = "constant", constant_values: Any = 0) -> Variable:
+    pairs = [(int(low), int(high)) for low, high in pairs]
+    if mode == "constant":
+        shape = [low + n + high for n, (low, high) in zip(x.type.shape, pairs, strict=True)]
+        value = pt.cast(constant_values, x.type.dtype)
+        inside = tuple(slice(low, low + n) for n, (low, _) in zip(x.type.shape, pairs, strict=True))
+        return pt.set_subtensor(pt.alloc(value, *shape)[inside], x)
+    for axis, pair in enumerate(pairs):
+        if any(pair):
+            x = _picked(x, np.pad(np.arange(x.type.shape[axis]), pair, mode), axis)
+    return x
+
+
+@primitive
+def repeat(x: Variable, repeats: Any, axis: int) -> Variable:
+    if isinstance(repeats, Variable):
+        repeats = repeats.data if hasattr(repeats, "data") else repeats
+    return _picked(x, np.repeat(np.arange(x.type.shape[axis]), repeats), axis)
+
+
+@primitive
+def reshape(x: Variable, shape: Any) -> Variable:
+    shape = np.empty(x.type.shape, bool).reshape(shape).shape  # where -1 stands for a size
+    return pt.reshape(x, shape, ndim=len(shape))
+
+
+@primitive
+def searchsorted(ascending: Variable, values: Variable, side: str = "left") -> Variable:
+    return host("searchsorted", ascending, values, like=[typed("int64", *values.type.shape)], side=side)[0]
+
+
+@primitive
+def squeeze(x: Variable, axis: Any = None) -> Variable:
+    return reshape(x, np.empty(x.type.shape, bool).squeeze(axis).shape)
+
+
+@primitive
+def take_along_axis(x: Variable, indices: Variable, axis: int) -> Variable:
+    axis %= x.ndim
+    sizes = [1 if i == axis else max(a, b) for i, (a, b) in enumerate(zip(x.type.shape, indices.type.shape))]
+    x = pt.broadcast_to(x, [n if i == axis else s for i, (n, s) in enumerate(zip(x.type.shape, sizes))])
+    grid = np.ogrid[tuple(slice(n) for n in sizes)]
+    return x[tuple(pt.cast(indices, "int64") if i == axis else grid[i] for i in range(x.ndim))]
+
+
+@primitive
+def transpose(x: Variable, axes: Any = None) -> Variable:
+    return x.transpose(*(reversed(range(x.ndim)) if axes is None else axes))
+
+
+# products
+
+
+@primitive
+def einsum(subscripts: str, *operands: Variable) -> Variable:
+    return pt.einsum(subscripts, *operands)
+
+
+@primitive
+def matmul(a: Variable, b: Variable) -> Variable:
+    return pt.matmul(a, b)
+
+
+@primitive
+def tensordot(a: Variable, b: Variable, axes: Any) -> Variable:
+    return pt.tensordot(a, b, axes=axes)
+
+
+@primitive
+def correlate(a: Variable, v: Variable, mode: str) -> Variable:
+    (n,), (m,) = a.type.shape, v.type.shape
+    short, start = min(n, m), {"full": 0, "valid": min(n, m) - 1, "same": (min(n, m) - 1) // 2}[mode]
+    count = {"full": n + m - 1, "valid": max(n, m) - short + 1, "same": max(n, m)}[mode]
+    if mode == "same" and m > n:  # NumPy swaps them, and so the side on which the odd one is cut off
+        start = short - 1 - start
+    windows = np.arange(start, start + count)[:, None] + np.arange(m)
+    return pt.sum(pad(a, [(m - 1, m - 1)])[windows] * v, axis=1, dtype=a.type.dtype)
+
+
+# linear algebra
+
+
+@primitive
+def cholesky(x: Variable) -> Variable:
+    return pt.linalg.cholesky(x, lower=True, on_error="nan")
+
+
+@primitive
+def det(x: Variable) -> Variable:
+    return pt.cast(pt.linalg.det(x), x.type.dtype)
+
+
+@primitive
+def eig(x: Variable) -> Any:
+    kind = np.result_type(x.type.dtype, "complex64")
+    return host("eig", x, like=[typed(kind, *x.type.shape[:-1]), typed(kind, *x.type.shape)])
+
+
+@primitive
+def eigh(x: Variable) -> Any:
+    values, vectors = pt.linalg.eigh(x)
+    return _shaped(values, x, x.type.shape[:-1]), _shaped(vectors, x, x.type.shape)
+
+
+@primitive
+def lu_factor(x: Variable) -> Any:
+    rows, columns = x.type.shape[-2:]
+    pivots = typed("int32", *x.type.shape[:-2], min(rows, columns))
+    return host("lu_factor", x, like=[typed(x.type.dtype, *x.type.shape), pivots])
+
+
+@primitive
+def pinv(x: Variable, rcond: Any = None) -> Variable:
+    return host("pinv", x, rcond, like=[typed(x.type.dtype, *x.type.shape[:-2], *x.type.shape[:-3:-1])])[0]
+
+
+@primitive
+def qr(x: Variable, mode: str = "reduced") -> Any:
+    *batch, rows, columns = x.type.shape
+    q, r = pt.linalg.qr(x, mode)
+    inner = min(rows, columns) if mode == "reduced" else rows
+    return _shaped(q, x, (*batch, rows, inner)), _shaped(r, x, (*batch, inner, columns))
+
+
+@primitive
+def slogdet(x: Variable) -> Any:
+    sign, log = pt.linalg.slogdet(x)
+    return _shaped(sign, x, x.type.shape[:-2]), _shaped(log, x, x.type.shape[:-2])
+
+
+@primitive
+def solve(a: Variable, b: Variable) -> Variable:
+    return pt.cast(pt.linalg.solve(a, b, b_ndim=2), b.type.dtype)
+
+
+@primitive
+def solve_triangular(a: Variable, b: Variable, lower: bool) -> Variable:
+    return pt.cast(pt.linalg.solve_triangular(a, b, lower=lower, b_ndim=2), b.type.dtype)
+
+
+@primitive
+def svd(x: Variable, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    *batch, rows, columns = x.type.shape
+    short = min(rows, columns)
+    if not compute_uv:
+        return _shaped(pt.linalg.svd(x, full_matrices, False), x, (*batch, short))
+    u, s, v = pt.linalg.svd(x, full_matrices, True)
+    left, right = (rows, columns) if full_matrices else (short, short)
+    return _shaped(u, x, (*batch, rows, left)), _shaped(s, x, (*batch, short)), _shaped(v, x, (*batch, right, columns))
+
+
+def _shaped(found: Variable, x: Variable, shape: Sequence[int]) -> Variable:
+    return pt.specify_shape(pt.cast(found, x.type.dtype), tuple(shape))
+
+
+# signals: linear maps of complex numbers, whose gradients are their adjoints
+
+
+@primitive
+def fftn(x: Variable, axes: Sequence[int]) -> Variable:
+    count = int(np.prod([x.type.shape[a] for a in axes]))
+    return Host(lambda z: HOST.fftn(z, axes), [x.type], lambda _, g: [ifftn(g[0], axes) * constant(count, x)])(x)
+
+
+@primitive
+def ifftn(x: Variable, axes: Sequence[int]) -> Variable:
+    count = int(np.prod([x.type.shape[a] for a in axes]))
+    return Host(lambda z: HOST.ifftn(z, axes), [x.type], lambda _, g: [fftn(g[0], axes) / constant(count, x)])(x)
+
+
+@primitive
+def rfft(x: Variable, n: int) -> Variable:
+    whole = fftn(pt.complex(_cut(x, n), pt.zeros_like(_cut(x, n))), (x.ndim - 1,))
+    return whole[..., : n // 2 + 1]
+
+
+@primitive
+def irfft(x: Variable, n: int) -> Variable:
+    half = _cut(x, n // 2 + 1)
+    weights = np.full(n // 2 + 1, 2, x.type.dtype)  # each stands for its mirror image too, but for the ends
+    weights[0] = 1
+    if n % 2 == 0:
+        weights[-1] = 1
+    return pt.cast(pt.real(ifftn(_cut(half * weights, n), (x.ndim - 1,))), np.empty(0, x.type.dtype).real.dtype.name)
+
+
+def _cut(x: Variable, n: int) -> Variable:
+    """`n` entries along the last axis, zeros where there were fewer."""
+    size = x.type.shape[-1]
+    return x[..., :n] if size >= n else pad(x, [(0, 0)] * (x.ndim - 1) + [(0, n - size)])
+
+
+# indexed access
+
+
+@primitive
+def take(x: Variable, indices: Variable, axis: int) -> Variable:
+    last = x.type.shape[axis] - 1
+    return _picked(x, pt.clip(pt.cast(indices, "int64"), np.int64(0), np.int64(max(last, 0))), axis)
+
+
+def _block(x: Variable, starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:
+    block = []
+    for start, size, total in zip(starts, sizes, x.type.shape, strict=True):
+        start = pt.cast(start, "int64") if isinstance(start, Variable) else int(start)
+        low = pt.clip(start, np.int64(0), np.int64(total - size)) if isinstance(start, Variable) else start
+        low = low if isinstance(low, Variable) else min(max(low, 0), total - size)
+        block.append(slice(low, low + size))
+    return tuple(block)
+
+
+@primitive
+def dynamic_slice(x: Variable, starts: Sequence[Any], sizes: Sequence[int]) -> Variable:
+    return pt.specify_shape(x[_block(x, starts, sizes)], tuple(sizes))
+
+
+@primitive
+def dynamic_update(x: Variable, starts: Sequence[Any], update: Variable) -> Variable:
+    return pt.set_subtensor(x[_block(x, starts, update.type.shape)], update)
+
+
+@primitive
+def scatter(x: Variable, indices: Variable, updates: Variable, mode: str) -> Variable:
+    if mode in ("max", "min"):
+        return host("scatter", x, indices, updates, mode=mode)
+    at = x[tuple(pt.cast(indices[..., i], "int64") for i in range(indices.type.shape[-1]))]
+    return (pt.set_subtensor if mode == "set" else pt.inc_subtensor)(at, pt.broadcast_to(updates, at.type.shape))
