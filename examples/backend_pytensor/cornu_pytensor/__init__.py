@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -279,13 +280,19 @@ class PytensorBackend(NumpyBackend):
         return call
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
-        with self._tracing(True), np.errstate(all="ignore"):
+        with self._traced():
             given = [Symbol(_input(spec.shape, spec.dtype), spec.dtype) for spec in specs]
             return tree.map_structure(
                 lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(given)
             )
 
     # programs
+
+    @contextmanager
+    def _traced(self) -> Iterator[None]:
+        floatx = "float64" if config.floatx() == "float64" else "float32"
+        with self._tracing(True), pytensor.config.change_flags(floatX=floatx), np.errstate(all="ignore"):
+            yield
 
     def _leaves(self, args: Any) -> list[Any]:
         """What is an array or a number as a NumPy array, the rest as it is."""
@@ -304,7 +311,7 @@ class PytensorBackend(NumpyBackend):
         given = list(leaves)
         for i, var in zip(at, inputs, strict=True):
             given[i] = Symbol(var, leaves[i].dtype)
-        with self._tracing(True), pytensor.config.change_flags(floatX=_floatx()):
+        with self._traced():
             result = fn(*tree.pack_sequence_as(args, given))
         found = tree.flatten(result)
         dtypes = [leaf.dtype for leaf in found if isinstance(leaf, Symbol)]
@@ -337,10 +344,6 @@ class _Nest:
 
 
 _ZERO = pt.constant(np.int8(0))
-
-
-def _floatx() -> str:
-    return "float64" if config.floatx() == "float64" else "float32"
 
 
 def _input(shape: Sequence[int], dtype: Any) -> Variable:

@@ -16,7 +16,6 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
-from pytensor.graph.replace import clone_replace, graph_replace
 from pytensor.graph.traversal import io_toposort
 from pytensor.link.vm import VMLinker
 
@@ -78,6 +77,16 @@ def pushed(outputs: Variables, inputs: Variables, tangents: Variables) -> list[V
     return [next(found) if is_float(f) else pt.zeros_like(f) for f in outputs]
 
 
+def replaced(outputs: Variables, swap: dict[Variable, Variable]) -> list[Variable]:
+    """The outputs as they are with some variables swapped for others; what does not depend on them stays itself."""
+    new = dict(swap)
+    for node in io_toposort(list(swap), outputs):
+        if any(v in new for v in node.inputs):
+            twin = node.clone_with_new_inputs([new.get(v, v) for v in node.inputs], strict=False)
+            new |= {old: new.get(old, v) for old, v in zip(node.outputs, twin.outputs, strict=True)}
+    return [new.get(v, v) for v in outputs]
+
+
 class Program:
     """A graph that can be run: quickly compiled at first, well compiled once it is run often."""
 
@@ -104,7 +113,7 @@ def _with_shared_scans(outputs: Variables) -> list[Variable]:
     for node in order:
         if isinstance(node.op, Scan) and not node.op.keeps and (twin := keeping.get((id(node.op.body), *node.inputs))):
             swap |= dict(zip(node.outputs, twin.outputs, strict=False))
-    return graph_replace(list(outputs), swap) if swap else list(outputs)
+    return replaced(outputs, swap)
 
 
 class Graph:
@@ -121,7 +130,7 @@ class Graph:
         self.outside = list(outside)
         around = [*inputs, *self.outside]
         self.inputs = [v.type() for v in around]
-        self.outputs = clone_replace(list(outputs), dict(zip(around, self.inputs, strict=True)), rebuild_strict=False)
+        self.outputs = replaced(outputs, dict(zip(around, self.inputs, strict=True)))
         self.program = Program(self.inputs, self.outputs)
 
     @classmethod
@@ -133,7 +142,7 @@ class Graph:
     def at(self, variables: Variables) -> list[Variable]:
         """The outputs as they are for these inputs."""
         given = [fitting(v, i.type) for v, i in zip(variables, self.inputs, strict=True)]
-        return clone_replace(self.outputs, dict(zip(self.inputs, given, strict=True)))
+        return replaced(self.outputs, dict(zip(self.inputs, given, strict=True)))
 
 
 class Host(Op):

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from cornu_pytensor.graphs import Host
+from cornu_pytensor.graphs import Host, replaced
 from cornu_pytensor.symbols import stored
 from pytensor.gradient import zero_grad
-from pytensor.graph.basic import Variable
+from pytensor.compile.builders import OpFromGraph
+from pytensor.graph.basic import Constant, Variable
 
 from cornu.backend.numpy import NumpyBackend
 
@@ -37,7 +38,6 @@ PRIMITIVES |= {
     "multiply": pt.mul,
     "negative": pt.neg,
     "not_equal": pt.neq,
-    "power": pt.pow,
     "rint": lambda x: pt.round(x, mode="half_to_even"),
     "stack": lambda xs, axis=0: pt.stack(list(xs), axis),
     "stop_gradient": zero_grad,
@@ -56,10 +56,9 @@ def typed(dtype: Any, *shape: int) -> Any:
     return pt.TensorType(stored(dtype), shape)
 
 
-def host(name: str, x: Any, *args: Any, like: Any = None, **options: Any) -> Any:
-    """NumPy's primitive as a node without a gradient; the result has the type of `x` or is `like` some other."""
-    types = [(like or x).type] if not isinstance(like, list) else like
-    found = Host(lambda *arrays: getattr(HOST, name)(*arrays, **options), types)(x, *args)
+def host(name: str, *args: Variable, types: Sequence[Any] = (), **options: Any) -> Any:
+    """NumPy's primitive as a node without a gradient; the result has the type of the first argument or those given."""
+    found = Host(lambda *arrays: getattr(HOST, name)(*arrays, **options), list(types) or [args[0].type])(*args)
     return tuple(found) if isinstance(found, list) else found
 
 
@@ -101,6 +100,14 @@ def cbrt(x: Variable) -> Variable:
 @primitive
 def rsqrt(x: Variable) -> Variable:
     return constant(1, x) / pt.sqrt(x)
+
+
+@primitive
+def power(x: Variable, y: Variable) -> Variable:
+    if not x.type.dtype.startswith("float") or (isinstance(y, Constant) and np.all(y.data)):
+        return pt.pow(x, y)
+    zero = pt.eq(y, constant(0, y))  # the derivative of x⁰ is 0, and not 0 · 0⁻¹
+    return pt.switch(zero, constant(1, x), pt.pow(x, pt.switch(zero, constant(1, y), y)))
 
 
 @primitive
@@ -149,12 +156,12 @@ def argmax(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
 @primitive
 def argmin(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
     shape = np.argmin(np.empty(x.type.shape, bool), axis=axis, keepdims=keepdims).shape
-    return host("argmin", x, like=[typed("int32", *shape)], axis=axis, keepdims=keepdims)[0]
+    return host("argmin", x, types=[typed("int32", *shape)], axis=axis, keepdims=keepdims)
 
 
 @primitive
 def argsort(x: Variable, axis: int = -1) -> Variable:
-    return host("argsort", x, like=[typed("int32", *x.type.shape)], axis=axis)[0]
+    return host("argsort", x, types=[typed("int32", *x.type.shape)], axis=axis)
 
 
 @primitive
@@ -201,9 +208,9 @@ def pad(x: Variable, pairs: Any, mode: str = "constant", constant_values: Any = 
     pairs = [(int(low), int(high)) for low, high in pairs]
     if mode == "constant":
         shape = [low + n + high for n, (low, high) in zip(x.type.shape, pairs, strict=True)]
-        value = pt.cast(constant_values, x.type.dtype)
+        value = constant_values if isinstance(constant_values, Variable) else constant(constant_values, x)
         inside = tuple(slice(low, low + n) for n, (low, _) in zip(x.type.shape, pairs, strict=True))
-        return pt.set_subtensor(pt.alloc(value, *shape)[inside], x)
+        return pt.set_subtensor(pt.alloc(pt.cast(value, x.type.dtype), *shape)[inside], x)
     for axis, pair in enumerate(pairs):
         if any(pair):
             x = _picked(x, np.pad(np.arange(x.type.shape[axis]), pair, mode), axis)
@@ -225,7 +232,7 @@ def reshape(x: Variable, shape: Any) -> Variable:
 
 @primitive
 def searchsorted(ascending: Variable, values: Variable, side: str = "left") -> Variable:
-    return host("searchsorted", ascending, values, like=[typed("int64", *values.type.shape)], side=side)[0]
+    return host("searchsorted", ascending, values, types=[typed("int64", *values.type.shape)], side=side)
 
 
 @primitive
@@ -252,7 +259,25 @@ def transpose(x: Variable, axes: Any = None) -> Variable:
 
 @primitive
 def einsum(subscripts: str, *operands: Variable) -> Variable:
-    return pt.einsum(subscripts, *operands)
+    found = pt.einsum(subscripts, *operands)
+    inner = found.owner.op if found.owner is not None else None
+    if isinstance(inner, OpFromGraph):  # it would be compiled on its own, in PyTensor's default mode
+        found = replaced(inner.inner_outputs, dict(zip(inner.inner_inputs, found.owner.inputs, strict=True)))[0]
+    return pt.specify_shape(found, _einsum_shape(subscripts, [x.type.shape for x in operands]))
+
+
+def _einsum_shape(subscripts: str, shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    given, _, result = subscripts.replace(" ", "").replace("...", ".").partition("->")
+    sizes: dict[str, tuple[int, ...]] = {".": ()}
+    for names, shape in zip(given.split(","), shapes, strict=True):
+        before, dots, after = names.partition(".")
+        count = len(shape) - len(after)
+        sizes |= {n: (s,) for n, s in zip(before + after, [*shape[: len(before)], *shape[count:]], strict=True)}
+        if dots:
+            sizes["."] = np.broadcast_shapes(sizes["."], tuple(shape[len(before) : count]))
+    if "->" not in subscripts:
+        result = "." * ("." in given) + "".join(sorted(n for n in set(given) - {",", "."} if given.count(n) == 1))
+    return tuple(size for name in result for size in sizes[name])
 
 
 @primitive
@@ -286,13 +311,21 @@ def cholesky(x: Variable) -> Variable:
 
 @primitive
 def det(x: Variable) -> Variable:
-    return pt.cast(pt.linalg.det(x), x.type.dtype)
+    def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
+        """The cofactors, which singular matrices have too: det(U Vᵀ) · U · diag(products of the other σ) · Vᵀ."""
+        u, s, v = svd(inputs[0], False)
+        n = s.type.shape[-1]
+        others = pt.stack([pt.prod(s[..., [j for j in range(n) if j != i]], axis=-1) for i in range(n)], -1)
+        sign = det(pt.matmul(u, v))
+        return [(cotangents[0] * sign)[..., None, None] * pt.matmul(u * others[..., None, :], v)]
+
+    return Host(HOST.det, [typed(x.type.dtype, *x.type.shape[:-2])], adjoint)(x)
 
 
 @primitive
 def eig(x: Variable) -> Any:
     kind = np.result_type(x.type.dtype, "complex64")
-    return host("eig", x, like=[typed(kind, *x.type.shape[:-1]), typed(kind, *x.type.shape)])
+    return host("eig", x, types=[typed(kind, *x.type.shape[:-1]), typed(kind, *x.type.shape)])
 
 
 @primitive
@@ -305,12 +338,26 @@ def eigh(x: Variable) -> Any:
 def lu_factor(x: Variable) -> Any:
     rows, columns = x.type.shape[-2:]
     pivots = typed("int32", *x.type.shape[:-2], min(rows, columns))
-    return host("lu_factor", x, like=[typed(x.type.dtype, *x.type.shape), pivots])
+    return host("lu_factor", x, types=[typed(x.type.dtype, *x.type.shape), pivots])
 
 
 @primitive
 def pinv(x: Variable, rcond: Any = None) -> Variable:
-    return host("pinv", x, rcond, like=[typed(x.type.dtype, *x.type.shape[:-2], *x.type.shape[:-3:-1])])[0]
+    def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
+        """Golub & Pereyra 1973, https://doi.org/10.1137/0710036"""
+        (a,), (g,) = inputs, cotangents
+        p = pinv(a, rcond)
+        pt_, gt = _transposed(p), _transposed(g)
+        left = gt - a @ (p @ gt)
+        right = gt - (gt @ p) @ a
+        return [pt_ @ (p @ right) + (left @ p) @ pt_ - pt_ @ g @ pt_]
+
+    type_ = typed(x.type.dtype, *x.type.shape[:-2], *x.type.shape[:-3:-1])
+    return Host(lambda a: HOST.pinv(a, rcond), [type_], adjoint)(x)
+
+
+def _transposed(x: Variable) -> Variable:
+    return pt.swapaxes(x, -1, -2)
 
 
 @primitive
@@ -323,8 +370,13 @@ def qr(x: Variable, mode: str = "reduced") -> Any:
 
 @primitive
 def slogdet(x: Variable) -> Any:
-    sign, log = pt.linalg.slogdet(x)
-    return _shaped(sign, x, x.type.shape[:-2]), _shaped(log, x, x.type.shape[:-2])
+    types = [typed(x.type.dtype, *x.type.shape[:-2])] * 2
+
+    def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
+        g = cotangents[1][..., None, None]
+        return [g * _transposed(pt.linalg.solve(inputs[0], pt.zeros_like(inputs[0]) + np.eye(x.type.shape[-1], dtype=x.dtype), b_ndim=2))]
+
+    return tuple(Host(lambda a: tuple(HOST.slogdet(a)), types, adjoint)(x))
 
 
 @primitive
@@ -341,6 +393,7 @@ def solve_triangular(a: Variable, b: Variable, lower: bool) -> Variable:
 def svd(x: Variable, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     *batch, rows, columns = x.type.shape
     short = min(rows, columns)
+    full_matrices = full_matrices and rows != columns  # PyTensor has no gradient of full ones
     if not compute_uv:
         return _shaped(pt.linalg.svd(x, full_matrices, False), x, (*batch, short))
     u, s, v = pt.linalg.svd(x, full_matrices, True)
@@ -420,7 +473,15 @@ def dynamic_update(x: Variable, starts: Sequence[Any], update: Variable) -> Vari
 
 @primitive
 def scatter(x: Variable, indices: Variable, updates: Variable, mode: str) -> Variable:
+    places = tuple(pt.cast(indices[..., i], "int64") for i in range(indices.type.shape[-1]))
+    at = x[places]
     if mode in ("max", "min"):
-        return host("scatter", x, indices, updates, mode=mode)
-    at = x[tuple(pt.cast(indices[..., i], "int64") for i in range(indices.type.shape[-1]))]
+
+        def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
+            """To those that won."""
+            found, g = scatter(*inputs, mode), cotangents[0]
+            integers = pt.zeros_like(indices, dtype=g.type.dtype)
+            return [g * pt.eq(found, inputs[0]), integers, g[places] * pt.eq(found[places], inputs[2])]
+
+        return Host(lambda *arrays: HOST.scatter(*arrays, mode), [x.type], adjoint)(x, indices, updates)
     return (pt.set_subtensor if mode == "set" else pt.inc_subtensor)(at, pt.broadcast_to(updates, at.type.shape))
