@@ -189,7 +189,8 @@ class PytensorBackend(NumpyBackend):
                 form[:] = [_Nest(fn(*nest.like(variables)))]
                 return form[0].variables
 
-            return form[0].like(found) if (found := graphs.choose(_ZERO, [run], nest.variables)) or form else None
+            found = graphs.choose(_ZERO, [run], nest.variables)
+            return form[0].like(found)
 
         return call
 
@@ -199,27 +200,21 @@ class PytensorBackend(NumpyBackend):
         def call(*args: Any) -> Any:
             if not self._is_tracing:
                 return forward(*args)[0]
-            nest = _Nest(args)
-            forms: list[_Nest] = []
+            nest, results = _Nest(args), []
 
             def run(variables: graphs.Variables) -> graphs.Variables:
-                forms[:] = [_Nest(part) for part in forward(*nest.like(variables))]
-                return [v for form in forms for v in form.variables]
+                results[:] = [_Nest(forward(*nest.like(variables))[0])]
+                return results[0].variables
 
-            def pull(inputs: graphs.Variables, outputs: graphs.Variables, known: graphs.Variables) -> graphs.Variables:
-                results, kept = forms
-                count = len(results.variables)
+            def pull(inputs: graphs.Variables, known: graphs.Variables) -> graphs.Variables:
                 given = iter(known)
-                cotangents = [next(given) if graphs.is_float(f) else pt.zeros_like(f) for f in outputs]
-                found = backward(kept.like(outputs[count:]), results.like(cotangents[:count]))
-                of_args = zip(_Nest(tuple(found)).variables, nest.variables, strict=True)
-                outside = inputs[1 + len(nest.variables) :]
-                return [g for g, v in of_args if graphs.is_float(v)] + [
-                    pt.zeros_like(v) for v in outside if graphs.is_float(v)
-                ]
+                like = [next(given) if graphs.is_float(f) else pt.zeros_like(f) for f in results[0].variables]
+                args = nest.like(inputs[: len(nest.variables)])
+                found = _Nest(tuple(backward(forward(*args)[1], results[0].like(like)))).variables
+                return [g for g, v in zip(found, nest.variables, strict=True) if graphs.is_float(v)]
 
             found = graphs.choose(_ZERO, [run], nest.variables, pull)
-            return forms[0].like(found[: len(forms[0].variables)])
+            return results[0].like(found)
 
         return call
 

@@ -162,9 +162,12 @@ class Host(Op):
             cell[0] = np.array(value, type_.dtype)
 
     def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
-        if self.adjoint is None:
-            return [pytensor.gradient.grad_not_implemented(self, i, v) for i, v in enumerate(inputs)]
-        return list(self.adjoint(inputs, cotangents))
+        if self.adjoint is not None:
+            return list(self.adjoint(inputs, cotangents))
+        if not any(map(is_float, outputs)):  # steps do not differ from constants
+            return [v.zeros_like(dtype=pytensor.config.floatX) for v in inputs]
+        missing = pytensor.gradient.grad_not_implemented
+        return _placed(inputs, [missing(self, i, v) for i, v in enumerate(inputs) if is_float(v)])
 
 
 def _gradients(graph: Graph, inputs: Variables, cotangents: Variables) -> list[Variable]:
@@ -216,7 +219,9 @@ class Choice(Op):
         index, *given = inputs
         known, n = _known(outputs, cotangents), len(given)
         if self.backward is not None:
-            return _placed(inputs, self.backward(inputs, outputs, known))
+            found = list(self.backward(given, known))  # what comes from outside is taken for constant
+            rest = [pt.zeros_like(v) for v in filter(is_float, given)][len(found) :]
+            return _placed(inputs, [*found, *rest])
 
         def branch(graph: Graph) -> Callable[..., Variables]:
             return lambda v: _gradients(graph, v[:n], _spread(graph, v[n:]))
@@ -330,7 +335,7 @@ class Scan(Op):
 
     def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
         k, m = self.carries, self.carries + self.stacks
-        known = _known(outputs, cotangents)[: sum(map(is_float, outputs))]
+        known = _known(outputs, cotangents)
         floats = sum(is_float(v) for v in inputs[:k])
         keeper = Scan(self.body, k, self.stacks, self.length, self.reverse, True)
         history = keeper.make_node(*inputs).outputs[-k:] if k else []

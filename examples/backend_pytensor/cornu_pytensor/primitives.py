@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytensor.scalar.basic as scalar
 import pytensor.tensor as pt
 from cornu_pytensor.graphs import Host, replaced
 from cornu_pytensor.symbols import stored
 from pytensor.gradient import zero_grad
 from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Constant, Variable
+from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.math import Max
 
 from cornu.backend.numpy import NumpyBackend
 
@@ -25,7 +28,7 @@ PRIMITIVES: dict[str, Primitive] = {
     for name in """
 abs arccos arccosh arcsin arcsinh arctan arctanh ceil conj cos cosh erf erfc erfinv exp expm1 floor imag isfinite isinf
 isnan log log1p real sigmoid sign sin sinh sqrt tan tanh add arctan2 bitwise_and bitwise_or bitwise_xor greater
-greater_equal less less_equal maximum minimum mod tile where
+greater_equal less less_equal mod tile where
 """.split()
 }
 PRIMITIVES |= {
@@ -138,13 +141,40 @@ def prod(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
     return pt.prod(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims)
 
 
+class _SharedMax(Max):
+    """A maximum whose gradient is shared among equal elements; PyTensor gives each the whole of it."""
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
+        axis = self.axis if self.axis is not None else tuple(range(inputs[0].ndim))
+        won = pt.cast(pt.eq(inputs[0], pt.expand_dims(outputs[0], axis)), inputs[0].type.dtype)
+        return [won * pt.expand_dims(cotangents[0], axis) / pt.sum(won, axis=axis, keepdims=True)]
+
+
+def _shared(kind: Any) -> Any:
+    """A maximum or minimum of two whose gradient is shared where they are equal."""
+
+    def pullback(self: Any, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        (g,), (first, second) = cotangents, (scalar.eq(x, outputs[0]) for x in inputs)
+        both = scalar.add(scalar.cast(first, g.type.dtype), scalar.cast(second, g.type.dtype))
+        return [scalar.switch(won, g / both, g.zeros_like()) for won in (first, second)]
+
+    return Elemwise(type(f"_Shared{kind.__name__}", (kind,), {"pullback": pullback})(scalar.upcast_out))
+
+
+PRIMITIVES |= {"maximum": _shared(scalar.ScalarMaximum), "minimum": _shared(scalar.ScalarMinimum)}
+
+
 @primitive
 def max_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
-    return pt.max(x, axis=axis, keepdims=keepdims)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(int(a) % x.ndim for a in np.atleast_1d(axis))
+    found = _SharedMax(axes)(x) if axes else x
+    return pt.expand_dims(found, axes) if keepdims and axes else found
 
 
 @primitive
 def min_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
+    if x.type.dtype.startswith("float"):
+        return -max_(-x, axis, keepdims)
     return pt.min(x, axis=axis, keepdims=keepdims)
 
 
@@ -176,7 +206,13 @@ def cumsum(x: Variable, axis: int) -> Variable:
 
 @primitive
 def cumprod(x: Variable, axis: int) -> Variable:
-    return pt.cast(pt.cumprod(x, axis), x.type.dtype)
+    """In a number of products that grows with the logarithm of the size; PyTensor's gradient of its own divides by 0."""
+    axis, step = axis % x.ndim, 1
+    while step < x.type.shape[axis]:
+        whole = (slice(None),) * axis
+        x = pt.concatenate([x[(*whole, slice(step))], x[(*whole, slice(step, None))] * x[(*whole, slice(None, -step))]], axis)
+        step *= 2
+    return x
 
 
 # shape and selection
