@@ -6,25 +6,29 @@ graph is built, and because a Cornu loop has static shapes, a nest of carries an
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.scalar.basic as scalar
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.traversal import io_toposort
 from pytensor.link.vm import VMLinker
+from pytensor.tensor.elemwise import Elemwise
 
 from cornu.base.errors import BackendError
 
 Variables = Sequence[Variable]
 
-HOT = 4
-"""How often a program runs before it is worth compiling well."""
+WORTH = 2.0
+"""Seconds that a program has run for, not counting those within it, before it is worth compiling well."""
 QUICK = Mode(VMLinker(use_cloop=False, c_thunks=False, allow_gc=False), None)
 """For the first runs: the nodes as they stand, computed by NumPy. It compiles in milliseconds."""
 
@@ -77,32 +81,56 @@ def pushed(outputs: Variables, inputs: Variables, tangents: Variables) -> list[V
     return [next(found) if is_float(f) else pt.zeros_like(f) for f in outputs]
 
 
-def replaced(outputs: Variables, swap: dict[Variable, Variable]) -> list[Variable]:
-    """The outputs as they are with some variables swapped for others; what does not depend on them stays itself."""
+def replaced(
+    outputs: Variables, swap: dict[Variable, Variable], better: Callable[[Apply], Op] = lambda node: node.op
+) -> list[Variable]:
+    """The outputs as they are with some variables swapped for others, and ops for `better` ones; the rest is shared."""
     new = dict(swap)
     for node in io_toposort(list(swap), outputs):
-        if any(v in new for v in node.inputs):
-            twin = node.clone_with_new_inputs([new.get(v, v) for v in node.inputs], strict=False)
+        if any(v in new for v in node.inputs) or better(node) is not node.op:
+            given = [new.get(v, v) for v in node.inputs]
+            op = better(node)
+            twin = node.clone_with_new_inputs(given, strict=False) if op is node.op else op.make_node(*given)
             new |= {old: new.get(old, v) for old, v in zip(node.outputs, twin.outputs, strict=True)}
     return [new.get(v, v) for v in outputs]
 
 
 class Program:
-    """A graph that can be run: quickly compiled at first, well compiled once it is run often."""
+    """A graph that can be run: quickly compiled at first, well compiled once that pays."""
+
+    within = 0.0  # seconds spent in programs called by the one that runs
 
     def __init__(self, inputs: Variables, outputs: Variables) -> None:
         self.inputs, self.outputs = list(inputs), _with_shared_scans(outputs)
-        self.calls = 0
-        self.run: Callable[..., list[Any]] = lambda: []
+        self.seconds = 0.0
+        self.run: Callable[..., list[Any]] | None = None
 
     def __call__(self, *arrays: Any) -> list[Any]:
-        self.calls += 1
-        if self.calls in (1, HOT):
-            mode = QUICK if self.calls == 1 else fast_mode()
-            self.run = pytensor.function(
-                self.inputs, self.outputs, mode=mode, on_unused_input="ignore", trust_input=True
-            )
-        return self.run(*arrays)
+        if self.run is None:
+            self.run = self._compiled(QUICK)
+        elif WORTH < self.seconds < math.inf:
+            self.run, self.seconds = self._compiled(fast_mode()), math.inf
+        before, Program.within, began = Program.within, 0.0, time.perf_counter()
+        found = self.run(*arrays)
+        elapsed = time.perf_counter() - began
+        self.seconds += elapsed - Program.within
+        Program.within = before + elapsed
+        return found
+
+    def _compiled(self, mode: Mode) -> Callable[..., list[Any]]:
+        outputs = replaced(self.outputs, {}, _by_numpy) if mode is QUICK else self.outputs
+        return pytensor.function(self.inputs, outputs, mode=mode, on_unused_input="ignore", trust_input=True)
+
+
+def _by_numpy(node: Apply) -> Op:
+    """The op that does the same faster where nothing is compiled: these two would visit element by element."""
+    kind = getattr(node.op, "scalar_op", None)
+    type_ = node.outputs[0].type
+    if isinstance(node.op, Elemwise) and isinstance(kind, scalar.Cast):
+        return Host(lambda x: x, [type_])
+    if isinstance(node.op, Elemwise) and isinstance(kind, scalar.Second):
+        return Host(lambda x, y: np.broadcast_to(y, np.broadcast_shapes(x.shape, y.shape)), [type_])
+    return node.op
 
 
 def _with_shared_scans(outputs: Variables) -> list[Variable]:
