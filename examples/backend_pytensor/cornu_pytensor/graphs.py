@@ -191,7 +191,7 @@ class Host(Op):
 
     def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
         if self.adjoint is not None:
-            return list(self.adjoint(inputs, cotangents))
+            return list(self.adjoint(inputs, _filled(outputs, cotangents)))
         if not any(map(is_float, outputs)):  # steps do not differ from constants
             return [v.zeros_like(dtype=pytensor.config.floatX) for v in inputs]
         missing = pytensor.gradient.grad_not_implemented
@@ -210,13 +210,18 @@ def _placed(inputs: Variables, gradients: Variables) -> list[Variable]:
     return [next(given) if is_float(v) else v.zeros_like(dtype=pytensor.config.floatX) for v in inputs]
 
 
-def _known(outputs: Variables, cotangents: Variables) -> list[Variable]:
-    """The cotangents of the float outputs, zeros where nothing came."""
+def _filled(outputs: Variables, cotangents: Variables) -> list[Variable]:
+    """The cotangents, zeros where nothing came."""
+    missing = pytensor.gradient.DisconnectedType
     return [
-        pt.zeros_like(f) if isinstance(g.type, pytensor.gradient.DisconnectedType) else fitting(g, f.type)
+        pt.zeros_like(f) if isinstance(g.type, missing) else fitting(g, f.type) if is_float(f) else g
         for f, g in zip(outputs, cotangents, strict=True)
-        if is_float(f)
     ]
+
+
+def _known(outputs: Variables, cotangents: Variables) -> list[Variable]:
+    """The cotangents of the float outputs."""
+    return [g for f, g in zip(outputs, _filled(outputs, cotangents), strict=True) if is_float(f)]
 
 
 def _spread(graph: Graph, floats: Variables) -> list[Variable]:

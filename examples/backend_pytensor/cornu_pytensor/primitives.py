@@ -26,8 +26,8 @@ HOST = NumpyBackend()
 PRIMITIVES: dict[str, Primitive] = {
     name: getattr(pt, name)
     for name in """
-abs arccos arccosh arcsin arcsinh arctan arctanh ceil conj cos cosh erf erfc erfinv exp expm1 floor imag isfinite isinf
-isnan log log1p real sigmoid sign sin sinh sqrt tan tanh add arctan2 bitwise_and bitwise_or bitwise_xor greater
+abs arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh erf erfc erfinv exp expm1 floor isfinite isinf isnan log
+log1p sigmoid sign sin sinh sqrt tan tanh add arctan2 bitwise_and bitwise_or bitwise_xor greater
 greater_equal less less_equal mod tile where
 """.split()
 }
@@ -121,11 +121,6 @@ def i0e(x: Variable) -> Variable:
 @primitive
 def fmod(a: Variable, b: Variable) -> Variable:
     return pt.switch(pt.lt(a, constant(0, a)), constant(-1, a), constant(1, a)) * pt.mod(pt.abs(a), pt.abs(b))
-
-
-@primitive
-def complex_(real: Variable, imag: Variable) -> Variable:
-    return pt.complex(real, imag)
 
 
 # reductions and scans along axes
@@ -441,35 +436,76 @@ def _shaped(found: Variable, x: Variable, shape: Sequence[int]) -> Variable:
     return pt.specify_shape(pt.cast(found, x.type.dtype), tuple(shape))
 
 
-# signals: linear maps of complex numbers, whose gradients are their adjoints
+# signals. PyTensor has no gradients of complex numbers, so those made of two real ones are taken apart again.
+
+
+def _parts(z: Variable) -> tuple[Variable, Variable]:
+    """The real and the imaginary part: those that it was made of, if it was."""
+    if z.owner is not None and getattr(z.owner.op, "scalar_op", None) is scalar.complex:
+        return tuple(z.owner.inputs)
+    return (pt.real(z), pt.imag(z)) if z.type.dtype.startswith("complex") else (z, pt.zeros_like(z))
 
 
 @primitive
-def fftn(x: Variable, axes: Sequence[int]) -> Variable:
-    count = int(np.prod([x.type.shape[a] for a in axes]))
-    return Host(lambda z: HOST.fftn(z, axes), [x.type], lambda _, g: [ifftn(g[0], axes) * constant(count, x)])(x)
+def complex_(real: Variable, imag: Variable) -> Variable:
+    return pt.complex(*_broadcast(real, imag))
 
 
 @primitive
-def ifftn(x: Variable, axes: Sequence[int]) -> Variable:
-    count = int(np.prod([x.type.shape[a] for a in axes]))
-    return Host(lambda z: HOST.ifftn(z, axes), [x.type], lambda _, g: [fftn(g[0], axes) / constant(count, x)])(x)
+def real(z: Variable) -> Variable:
+    return _parts(z)[0]
+
+
+@primitive
+def imag(z: Variable) -> Variable:
+    return _parts(z)[1]
+
+
+@primitive
+def conj(z: Variable) -> Variable:
+    real, imag = _parts(z)
+    return pt.complex(real, -imag) if z.type.dtype.startswith("complex") else z
+
+
+def _transform(name: str, inverse: str, weight: Callable[[int], float]) -> Primitive:
+    """A linear map of complex numbers, whose gradient is its adjoint: the inverse, weighted by the size."""
+
+    def transform(z: Variable, axes: Sequence[int]) -> Variable:
+        parts = _parts(z)
+        count = int(np.prod([z.type.shape[a] for a in axes]))
+
+        def run(real: Any, imag: Any) -> Any:
+            found = getattr(HOST, name)(real + imag * np.complex64(1j), axes)
+            return found.real, found.imag
+
+        def adjoint(inputs: Any, cotangents: Any) -> list[Variable]:
+            return [part * constant(weight(count), part) for part in _parts(back(pt.complex(*cotangents), axes))]
+
+        back = PRIMITIVES[inverse]
+        return pt.complex(*Host(run, [part.type for part in parts], adjoint)(*parts))
+
+    return transform
+
+
+PRIMITIVES["fftn"] = fftn = _transform("fftn", "ifftn", lambda count: count)
+PRIMITIVES["ifftn"] = ifftn = _transform("ifftn", "fftn", lambda count: 1 / count)
 
 
 @primitive
 def rfft(x: Variable, n: int) -> Variable:
-    whole = fftn(pt.complex(_cut(x, n), pt.zeros_like(_cut(x, n))), (x.ndim - 1,))
-    return whole[..., : n // 2 + 1]
+    whole = _cut(x, n)
+    real, imag = _parts(fftn(pt.complex(whole, pt.zeros_like(whole)), (x.ndim - 1,)))
+    return pt.complex(real[..., : n // 2 + 1], imag[..., : n // 2 + 1])
 
 
 @primitive
-def irfft(x: Variable, n: int) -> Variable:
-    half = _cut(x, n // 2 + 1)
-    weights = np.full(n // 2 + 1, 2, x.type.dtype)  # each stands for its mirror image too, but for the ends
+def irfft(z: Variable, n: int) -> Variable:
+    weights = np.full(n // 2 + 1, 2, "float32")  # each stands for its mirror image too, but for the ends
     weights[0] = 1
     if n % 2 == 0:
         weights[-1] = 1
-    return pt.cast(pt.real(ifftn(_cut(half * weights, n), (x.ndim - 1,))), np.empty(0, x.type.dtype).real.dtype.name)
+    real, imag = (_cut(_cut(part, n // 2 + 1) * weights, n) for part in _parts(z))
+    return _parts(ifftn(pt.complex(real, imag), (z.ndim - 1,)))[0]
 
 
 def _cut(x: Variable, n: int) -> Variable:
