@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from cornu_pytensor import graphs, primitives
-from cornu_pytensor.symbols import Symbol, any_symbol, lifted, numpy_dtype, stored, variable
 from pytensor.gradient import NullTypeGradError
 from pytensor.graph.basic import Variable
 
-from cornu.backend.contract import Array, Pairs
+from cornu.backend.contract import Array
 from cornu.backend.numpy import NumpyBackend
 from cornu.base import config, tree
-from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
+from cornu_pytensor import graphs, primitives
+from cornu_pytensor.symbols import Symbol, any_symbol, lifted, numpy_dtype, stored, variable
 
 __all__ = ["PytensorBackend", "Symbol"]
 
@@ -87,9 +86,6 @@ class PytensorBackend(NumpyBackend):
             return Symbol(pt.alloc(variable(value), *map(int, shape)), dtype)
         return super().full(shape, value, dtype)
 
-    def to_numpy(self, x: Array) -> Any:
-        return np.asarray(x)  # a Symbol refuses, and says why
-
     def copy(self, x: Array) -> Array:
         return x if isinstance(x, Symbol) else super().copy(x)
 
@@ -105,41 +101,19 @@ class PytensorBackend(NumpyBackend):
 
     # neural networks
 
-    def conv(
-        self,
-        x: Array,
-        kernel: Array,
-        strides: Sequence[int],
-        padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
-        groups: int,
-    ) -> Array:
-        owner = self if any_symbol((x, kernel)) else primitives.HOST
-        return owner.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
+    def conv(self, x: Array, kernel: Array, *geometry: Any) -> Array:
+        return (self if any_symbol((x, kernel)) else primitives.HOST).conv_by_patches(x, kernel, *geometry)
 
-    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
-        owner = self if isinstance(x, Symbol) else primitives.HOST
-        return owner.pool_by_slices(x, window, strides, padding, mode)
+    def pool(self, x: Array, *geometry: Any) -> Array:
+        return (self if isinstance(x, Symbol) else primitives.HOST).pool_by_slices(x, *geometry)
 
     # control flow: in Python outside of a trace
 
     def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
         if not self._is_tracing:
             return super().cond(pred, true_fn, false_fn, *operands)
-        nest = _Nest(operands)
-        forms: list[_Nest] = []
-
-        def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
-            def run(variables: graphs.Variables) -> graphs.Variables:
-                forms.append(_Nest(fn(*nest.like(variables))))
-                return forms[-1].variables
-
-            return run
-
-        index = pt.cast(self.cast(self.convert(pred), "bool").var if isinstance(pred, Symbol) else int(pred), "int8")
-        found = graphs.choose(index, [branch(false_fn), branch(true_fn)], nest.variables)
-        return forms[0].like(found)
+        index = variable(self.cast(self.convert(pred), "bool"))
+        return _chosen(index, [false_fn, true_fn], operands)
 
     def while_loop(
         self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
@@ -165,9 +139,9 @@ class PytensorBackend(NumpyBackend):
         form: list[_Nest] = []
 
         def step(variables: graphs.Variables, slices: graphs.Variables) -> Any:
-            new, ys = fn(carry.like(variables), stacks.like(slices))
-            form[:] = [_Nest(ys)]
-            return _Nest(new).variables, form[0].variables
+            new, ys = map(_Nest, fn(carry.like(variables), stacks.like(slices)))
+            form[:] = [ys]
+            return new.variables, ys.variables
 
         last, ys = graphs.scan(step, carry.variables, stacks.variables, length, reverse)
         return carry.like(last), form[0].like(ys)
@@ -175,52 +149,23 @@ class PytensorBackend(NumpyBackend):
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         if not self._is_tracing:
             return super().loop(steps, body, state)
-        steps = self.cast(self.convert(steps), "int32")
-        zero = np.zeros((), "int32")
-        return self.while_loop(lambda c: c[0] < steps, lambda c: (c[0] + 1, body(c[0], c[1])), (zero, state))[1]
+        first = (np.zeros((), "int32"), state)
+        return self.while_loop(lambda c: c[0] < steps, lambda c: (c[0] + 1, body(*c)), first)[1]
 
     def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            if not self._is_tracing:
-                return fn(*args)
-            nest, form = _Nest(args), []
-
-            def run(variables: graphs.Variables) -> graphs.Variables:
-                form[:] = [_Nest(fn(*nest.like(variables)))]
-                return form[0].variables
-
-            found = graphs.choose(_ZERO, [run], nest.variables)
-            return form[0].like(found)
-
-        return call
+        return lambda *args: _chosen(0, [fn], args) if self._is_tracing else fn(*args)
 
     def custom_gradient(
         self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
     ) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            if not self._is_tracing:
-                return forward(*args)[0]
-            nest, results = _Nest(args), []
+        def result(*args: Any) -> Any:
+            return forward(*args)[0]
 
-            def run(variables: graphs.Variables) -> graphs.Variables:
-                results[:] = [_Nest(forward(*nest.like(variables))[0])]
-                return results[0].variables
+        def pull(args: Any, results: _Nest, known: graphs.Variables) -> graphs.Variables:
+            given = results.like(graphs.placed(results.variables, known))
+            return graphs.floats(_Nest(tuple(backward(forward(*args)[1], given))).variables)
 
-            def pull(inputs: graphs.Variables, known: graphs.Variables) -> graphs.Variables:
-                given = iter(known)
-                like = [next(given) if graphs.is_float(f) else pt.zeros_like(f) for f in results[0].variables]
-                args = nest.like(inputs[: len(nest.variables)])
-                found = _Nest(tuple(backward(forward(*args)[1], results[0].like(like)))).variables
-                return [g for g, v in zip(found, nest.variables, strict=True) if graphs.is_float(v)]
-
-            found = graphs.choose(_ZERO, [run], nest.variables, pull)
-            return results[0].like(found)
-
-        return call
-
-    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
-        count = len(tree.flatten(xs)[0])
-        return self.scan(lambda _, x: (None, fn(x)), None, xs, count, False, 1)[1]
+        return lambda *args: _chosen(0, [result], args, pull) if self._is_tracing else result(*args)
 
     # the engine
 
@@ -276,7 +221,7 @@ class PytensorBackend(NumpyBackend):
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         with self._traced():
-            given = [Symbol(_input(spec.shape, spec.dtype), spec.dtype) for spec in specs]
+            given = [Symbol(primitives.typed(spec.dtype, *spec.shape)(), spec.dtype) for spec in specs]
             return tree.map_structure(
                 lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(given)
             )
@@ -302,7 +247,7 @@ class PytensorBackend(NumpyBackend):
     def _program(self, fn: Callable[..., Any], args: Any, leaves: list[Any]) -> Callable[[list[Any]], Any]:
         """`fn` traced for arguments like these, as a function of their leaves."""
         at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray)]
-        inputs = [_input(leaves[i].shape, leaves[i].dtype) for i in at]
+        inputs = [primitives.typed(leaves[i].dtype, *leaves[i].shape)() for i in at]
         given = list(leaves)
         for i, var in zip(at, inputs, strict=True):
             given[i] = Symbol(var, leaves[i].dtype)
@@ -325,12 +270,10 @@ class _Nest:
     """A nest of arrays and Nones as a list of variables."""
 
     def __init__(self, nest: Any) -> None:
-        self.form, leaves = tree.structure(nest), tree.flatten(nest)
-        arrays = [
-            None if leaf is None else leaf if isinstance(leaf, Symbol) else np.asarray(leaf) for leaf in leaves
-        ]
-        self.dtypes = [None if leaf is None else leaf.dtype for leaf in arrays]
-        self.variables: list[Variable] = [variable(leaf) for leaf in arrays if leaf is not None]
+        self.form = tree.structure(nest)
+        arrays = [x if x is None or isinstance(x, Symbol) else np.asarray(x) for x in tree.flatten(nest)]
+        self.dtypes = [None if x is None else x.dtype for x in arrays]
+        self.variables: list[Variable] = [variable(x) for x in arrays if x is not None]
 
     def like(self, variables: graphs.Variables) -> Any:
         """A nest of the same form and dtypes, of other variables."""
@@ -338,11 +281,22 @@ class _Nest:
         return self.form.unflatten([None if d is None else Symbol(next(given), d) for d in self.dtypes])
 
 
-_ZERO = pt.constant(np.int8(0))
+def _chosen(index: Any, functions: list[Callable[..., Any]], args: Any, pull: Any = None) -> Any:
+    """`functions[index](*args)`, of nests; `pull(args, results, cotangents)` in place of the gradient."""
+    nest, results = _Nest(args), []
 
+    def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
+        def run(variables: graphs.Variables) -> graphs.Variables:
+            results.append(_Nest(fn(*nest.like(variables))))
+            return results[-1].variables
 
-def _input(shape: Sequence[int], dtype: Any) -> Variable:
-    return primitives.typed(dtype, *shape)()
+        return run
+
+    def backward(given: graphs.Variables, known: graphs.Variables) -> graphs.Variables:
+        return pull(nest.like(given), results[0], known)
+
+    found = graphs.choose(index, list(map(branch, functions)), nest.variables, backward if pull else None)
+    return results[0].like(found)
 
 
 def _pulled(outputs: graphs.Variables, cotangents: graphs.Variables, wrt: graphs.Variables) -> list[Variable]:
@@ -369,18 +323,14 @@ def _draw(name: str) -> Callable[..., Any]:
     def call(self: Any, key: Array, *args: Any) -> Array:
         if not any_symbol((key, *args)):
             return drawn(self, key, *args)
-        dtype = args[-1] if name != "random_permutation" else "int32"
-        shape = tuple(args[0]) if name != "random_permutation" else (args[0],)
-        at = [i for i, a in enumerate(args) if isinstance(a, Symbol)]
+        shape, dtype = ((args[0],), "int32") if name == "random_permutation" else (tuple(args[0]), args[-1])
 
         def fill(key: Any, *arrays: Any) -> Any:
-            full = list(args)
-            for i, array in zip(at, arrays, strict=True):
-                full[i] = array
-            return drawn(primitives.HOST, key, *full)
+            given = iter(arrays)
+            return drawn(primitives.HOST, key, *(next(given) if isinstance(a, Symbol) else a for a in args))
 
         node = graphs.Host(fill, [primitives.typed(dtype, *shape)])
-        return Symbol(node(variable(key), *(variable(args[i]) for i in at)), dtype)
+        return Symbol(node(variable(key), *(a.var for a in args if isinstance(a, Symbol))), dtype)
 
     return call
 

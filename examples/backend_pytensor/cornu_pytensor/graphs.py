@@ -17,6 +17,7 @@ import pytensor
 import pytensor.scalar.basic as scalar
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode, get_mode
+from pytensor.gradient import DisconnectedType, grad_not_implemented
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.graph.traversal import io_toposort
@@ -34,7 +35,7 @@ QUICK = Mode(VMLinker(use_cloop=False, c_thunks=False, allow_gc=False), None)
 
 
 def fast_mode() -> Mode:
-    """For programs that run often: what `CORNU_PYTENSOR_MODE` names, else fused loops in C with NumPy's products.
+    """For programs that run long: what `CORNU_PYTENSOR_MODE` names, else fused loops in C with NumPy's products.
 
     PyTensor's own BLAS is left out: wheels of it find no library to link, and NumPy brings one.
     """
@@ -42,6 +43,9 @@ def fast_mode() -> Mode:
     if name == "QUICK" or (name == "C" and not pytensor.config.cxx):
         return QUICK
     return Mode("cvm", "fast_run").excluding("BlasOpt") if name == "C" else get_mode(name)
+
+
+# variables and their gradients
 
 
 def copies(variables: Variables) -> list[Variable]:
@@ -61,24 +65,45 @@ def is_float(variable: Variable) -> bool:
     return variable.type.dtype.startswith(("float", "complex"))
 
 
+def floats(variables: Variables) -> list[Variable]:
+    """Those through which gradients flow."""
+    return [v for v in variables if is_float(v)]
+
+
+def placed(variables: Variables, gradients: Variables) -> list[Variable]:
+    """A gradient for each variable: the given ones for the floats, zeros for the others."""
+    given = iter(gradients)
+    return [next(given) if is_float(v) else v.zeros_like(dtype=pytensor.config.floatX) for v in variables]
+
+
+def filled(outputs: Variables, cotangents: Variables) -> list[Variable]:
+    """The cotangents that PyTensor hands to a pullback, with zeros where nothing came."""
+    return [
+        pt.zeros_like(f) if isinstance(g.type, DisconnectedType) else fitting(g, f.type) if is_float(f) else g
+        for f, g in zip(outputs, cotangents, strict=True)
+    ]
+
+
+def known(outputs: Variables, cotangents: Variables) -> list[Variable]:
+    """The cotangents of the float outputs."""
+    return [g for f, g in zip(outputs, filled(outputs, cotangents), strict=True) if is_float(f)]
+
+
 def pulled(outputs: Variables, cotangents: Variables, wrt: Variables) -> list[Variable]:
     """The gradients by `wrt`, given those of the outputs; zeros where nothing depends on one."""
     pairs = [(f, g) for f, g in zip(outputs, cotangents, strict=True) if is_float(f)]
     if not pairs or not wrt:
         return [pt.zeros_like(w) for w in wrt]
     results = copies([f for f, _ in pairs])  # the same variable may be several results
-    found = pytensor.gradient.pullback(
-        results, list(wrt), [fitting(g, f.type) for f, g in pairs], disconnected_inputs="ignore"
-    )
+    given = [fitting(g, f.type) for f, g in pairs]
+    found = pytensor.gradient.pullback(results, list(wrt), given, disconnected_inputs="ignore")
     return [fitting(g, w.type) for g, w in zip(found, wrt, strict=True)]
 
 
 def pushed(outputs: Variables, inputs: Variables, tangents: Variables) -> list[Variable]:
-    """Derivatives along the tangents: the gradient's own gradient, by the gradient of the outputs, which is linear."""
-    seeds = copies([pt.zeros_like(f) for f in outputs if is_float(f)])
-    floats = [f for f in outputs if is_float(f)]
-    found = iter(pulled(pulled(floats, seeds, inputs), tangents, seeds))
-    return [next(found) if is_float(f) else pt.zeros_like(f) for f in outputs]
+    """Derivatives along the tangents: of the gradient, by the gradients of the outputs, in which it is linear."""
+    seeds = copies([pt.zeros_like(f) for f in floats(outputs)])
+    return placed(outputs, pulled(pulled(floats(outputs), seeds, inputs), tangents, seeds))
 
 
 def replaced(
@@ -87,12 +112,15 @@ def replaced(
     """The outputs as they are with some variables swapped for others, and ops for `better` ones; the rest is shared."""
     new = dict(swap)
     for node in io_toposort(list(swap), outputs):
-        if any(v in new for v in node.inputs) or better(node) is not node.op:
+        op = better(node)
+        if op is not node.op or any(v in new for v in node.inputs):
             given = [new.get(v, v) for v in node.inputs]
-            op = better(node)
             twin = node.clone_with_new_inputs(given, strict=False) if op is node.op else op.make_node(*given)
             new |= {old: new.get(old, v) for old, v in zip(node.outputs, twin.outputs, strict=True)}
     return [new.get(v, v) for v in outputs]
+
+
+# programs
 
 
 class Program:
@@ -124,39 +152,36 @@ class Program:
 
 def _by_numpy(node: Apply) -> Op:
     """The op that does the same faster where nothing is compiled: these two would visit element by element."""
-    kind = getattr(node.op, "scalar_op", None)
-    type_ = node.outputs[0].type
-    if isinstance(node.op, Elemwise) and isinstance(kind, scalar.Cast):
-        return Host(lambda x: x, [type_])
-    if isinstance(node.op, Elemwise) and isinstance(kind, scalar.Second):
-        return Host(lambda x, y: np.broadcast_to(y, np.broadcast_shapes(x.shape, y.shape)), [type_])
+    kind = getattr(node.op, "scalar_op", None) if isinstance(node.op, Elemwise) else None
+    if isinstance(kind, scalar.Cast):
+        return Host(lambda x: x, [node.outputs[0].type])
+    if isinstance(kind, scalar.Second):
+        return Host(lambda x, y: np.broadcast_to(y, np.broadcast_shapes(x.shape, y.shape)), [node.outputs[0].type])
     return node.op
 
 
 def _with_shared_scans(outputs: Variables) -> list[Variable]:
     """The outputs where the scans that gradients repeat, to keep their history, take the place of the plain ones."""
-    order = io_toposort([], outputs)
-    keeping = {(id(n.op.body), *n.inputs): n for n in order if isinstance(n.op, Scan) and n.op.keeps}
+    scans = [n for n in io_toposort([], outputs) if isinstance(n.op, Scan)]
+    keeping = {(n.op.body, *n.inputs): n for n in scans if n.op.keeps}
     swap: dict[Variable, Variable] = {}
-    for node in order:
-        if isinstance(node.op, Scan) and not node.op.keeps and (twin := keeping.get((id(node.op.body), *node.inputs))):
+    for node in scans:
+        if not node.op.keeps and (twin := keeping.get((node.op.body, *node.inputs))):
             swap |= dict(zip(node.outputs, twin.outputs, strict=False))
-    return replaced(outputs, swap)
+    return replaced(outputs, swap) if swap else list(outputs)
 
 
 class Graph:
     """A function of variables, traced; what it takes from around it is listed in `outside` and becomes an input."""
 
-    def __init__(self, inputs: Variables, outputs: Variables) -> None:
-        inner = set(inputs)
-        outside: dict[Variable, None] = {}
+    def __init__(self, inputs: Variables, outputs: Variables, outside: Variables = ()) -> None:
+        inner, taken = set(inputs), dict.fromkeys(outside)
         for node in io_toposort(inputs, outputs):
             if not inner.isdisjoint(node.inputs):
                 inner.update(node.outputs)
-                outside.update((v, None) for v in node.inputs if v not in inner and not isinstance(v, Constant))
-        outside.update((v, None) for v in outputs if v not in inner and not isinstance(v, Constant))
-        self.outside = list(outside)
-        around = [*inputs, *self.outside]
+                taken |= dict.fromkeys(v for v in node.inputs if v not in inner and not isinstance(v, Constant))
+        taken |= dict.fromkeys(v for v in outputs if v not in inner and not isinstance(v, Constant))
+        self.outside, around = list(taken), [*inputs, *taken]
         self.inputs = [v.type() for v in around]
         self.outputs = replaced(outputs, dict(zip(around, self.inputs, strict=True)))
         self.program = Program(self.inputs, self.outputs)
@@ -172,6 +197,14 @@ class Graph:
         given = [fitting(v, i.type) for v, i in zip(variables, self.inputs, strict=True)]
         return replaced(self.outputs, dict(zip(self.inputs, given, strict=True)))
 
+    def gradients(self, inputs: Variables, cotangents: Variables) -> list[Variable]:
+        """The gradients by the float inputs, from those of the float outputs."""
+        given = copies(inputs)
+        return pulled(self.at(given), placed(self.outputs, cotangents), floats(given))
+
+
+# ops
+
 
 class Host(Op):
     """A function of NumPy arrays, with its pullback if it has one: `adjoint(inputs, cotangents)`."""
@@ -184,50 +217,16 @@ class Host(Op):
 
     def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
         found = self.fn(*inputs)
-        for cell, type_, value in zip(
-            output_storage, self.types, found if isinstance(found, tuple) else (found,), strict=True
-        ):
+        found = found if isinstance(found, tuple) else (found,)
+        for cell, type_, value in zip(output_storage, self.types, found, strict=True):
             cell[0] = np.array(value, type_.dtype)
 
     def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
         if self.adjoint is not None:
-            return list(self.adjoint(inputs, _filled(outputs, cotangents)))
-        if not any(map(is_float, outputs)):  # steps do not differ from constants
+            return list(self.adjoint(inputs, filled(outputs, cotangents)))
+        if not floats(outputs):  # steps do not differ from constants
             return [v.zeros_like(dtype=pytensor.config.floatX) for v in inputs]
-        missing = pytensor.gradient.grad_not_implemented
-        return _placed(inputs, [missing(self, i, v) for i, v in enumerate(inputs) if is_float(v)])
-
-
-def _gradients(graph: Graph, inputs: Variables, cotangents: Variables) -> list[Variable]:
-    """The gradients of the float ones among the inputs of a graph, as a function of inputs and cotangents."""
-    given = copies(inputs)
-    return pulled(graph.at(given), cotangents, [v for v in given if is_float(v)])
-
-
-def _placed(inputs: Variables, gradients: Variables) -> list[Variable]:
-    """One gradient for each input: those of the floats, and what PyTensor wants for integers."""
-    given = iter(gradients)
-    return [next(given) if is_float(v) else v.zeros_like(dtype=pytensor.config.floatX) for v in inputs]
-
-
-def _filled(outputs: Variables, cotangents: Variables) -> list[Variable]:
-    """The cotangents, zeros where nothing came."""
-    missing = pytensor.gradient.DisconnectedType
-    return [
-        pt.zeros_like(f) if isinstance(g.type, missing) else fitting(g, f.type) if is_float(f) else g
-        for f, g in zip(outputs, cotangents, strict=True)
-    ]
-
-
-def _known(outputs: Variables, cotangents: Variables) -> list[Variable]:
-    """The cotangents of the float outputs."""
-    return [g for f, g in zip(outputs, _filled(outputs, cotangents), strict=True) if is_float(f)]
-
-
-def _spread(graph: Graph, floats: Variables) -> list[Variable]:
-    """Cotangents of all outputs of a graph from those of the float ones."""
-    given = iter(floats)
-    return [next(given) if is_float(f) else pt.zeros_like(f) for f in graph.outputs]
+        return placed(inputs, [grad_not_implemented(self, i, v) for i, v in enumerate(inputs) if is_float(v)])
 
 
 class Choice(Op):
@@ -250,35 +249,30 @@ class Choice(Op):
 
     def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
         index, *given = inputs
-        known, n = _known(outputs, cotangents), len(given)
+        of_outputs, n = known(outputs, cotangents), len(given)
         if self.backward is not None:
-            found = list(self.backward(given, known))  # what comes from outside is taken for constant
-            rest = [pt.zeros_like(v) for v in filter(is_float, given)][len(found) :]
-            return _placed(inputs, [*found, *rest])
+            found = list(self.backward(given, of_outputs))  # what comes from outside is taken for constant
+            return placed(inputs, [*found, *map(pt.zeros_like, floats(given)[len(found) :])])
 
         def branch(graph: Graph) -> Callable[..., Variables]:
-            return lambda v: _gradients(graph, v[:n], _spread(graph, v[n:]))
+            return lambda v: graph.gradients(v[:n], v[n:])
 
-        return _placed(inputs, choose(index, [branch(graph) for graph in self.graphs], [*given, *known]))
+        return placed(inputs, choose(index, [branch(graph) for graph in self.graphs], [*given, *of_outputs]))
 
 
 def choose(
-    index: Variable, functions: Sequence[Callable[..., Variables]], args: Variables, backward: Any = None
+    index: Any, functions: Sequence[Callable[..., Variables]], args: Variables, backward: Any = None
 ) -> list[Variable]:
     """The results of `functions[index](args)`; all return the same types."""
-    graphs = [Graph.of(fn, args) for fn in functions]
-    outside = list(dict.fromkeys(v for graph in graphs for v in graph.outside))
-    if any(graph.outside != outside for graph in graphs):  # every one takes all that any takes
-        graphs = [Graph.of(lambda v, g=g: g.at(_picked(v, g, outside, len(args))), [*args, *outside]) for g in graphs]
-    for graph in graphs[1:]:
-        graph.outputs[:] = [fitting(f, g.type) for f, g in zip(graph.outputs, graphs[0].outputs, strict=True)]
-        graph.program = Program(graph.inputs, graph.outputs)
-    return Choice(graphs, backward).make_node(index, *args, *outside).outputs
-
-
-def _picked(variables: Variables, graph: Graph, outside: Variables, count: int) -> list[Variable]:
-    rest = dict(zip(outside, variables[count:], strict=True))
-    return [*variables[:count], *(rest[v] for v in graph.outside)]
+    traced: list[tuple[Variables, Variables]] = []
+    for fn in functions:
+        fresh = [v.type() for v in args]
+        found = fn(fresh)
+        like = traced[0][1] if traced else found
+        traced.append((fresh, [fitting(f, g.type) for f, g in zip(found, like, strict=True)]))
+    outside = list(dict.fromkeys(v for pair in traced for v in Graph(*pair).outside))
+    graphs = [Graph(*pair, outside) for pair in traced]
+    return Choice(graphs, backward).make_node(pt.cast(index, "int8"), *args, *outside).outputs
 
 
 class While(Op):
@@ -305,22 +299,15 @@ class While(Op):
                 "A loop whose number of steps is computed has no gradient on the backend 'pytensor'. Give while_loop "
                 "its `maximum_iterations`, fori_loop Python ints for bounds, or use scan."
             )
-
-        def fixed(given: Variables) -> list[Variable]:
-            """The same as `limit` steps, some of which do nothing."""
-            more, state, outside = given[0], given[1 : self.count + 1], given[self.count + 1 :]
-
-            def step(carry: Variables, _: Variables) -> tuple[Variables, Variables]:
-                stay, go = lambda v: v, lambda v: self.body.at([*v[1:], *outside])
-                return choose(pt.cast(carry[0], "int8"), [stay, go], carry), []
-
-            return scan(step, [more, *state], [], self.limit or 0, False)[0][1:]
-
         given = copies(inputs)
-        floats = [v for v in given if is_float(v)]
-        results = fixed(given)
-        known = _known(outputs, cotangents)
-        return _placed(inputs, pulled([f for f in results if is_float(f)], known, floats))
+        more, state, outside = given[0], given[1 : self.count + 1], given[self.count + 1 :]
+
+        def step(carry: Variables, _: Variables) -> tuple[Variables, Variables]:
+            return choose(carry[0], [lambda v: v, lambda v: self.body.at([*v[1:], *outside])], carry), []
+
+        # The same as `limit` steps, some of which do nothing.
+        results = scan(step, [more, *state], [], self.limit, False)[0][1:]
+        return placed(inputs, pulled(floats(results), known(outputs, cotangents), floats(given)))
 
 
 def while_loop(
@@ -349,9 +336,8 @@ class Scan(Op):
     def make_node(self, *inputs: Variable) -> Apply:
         carries = list(inputs[: self.carries])
         stacked = [*self.body.outputs[self.carries :], *(carries if self.keeps else [])]
-        types = [v.type for v in carries]
-        types += [pt.TensorType(v.type.dtype, (self.length, *v.type.shape)) for v in stacked]
-        return Apply(self, list(inputs), [t() for t in types])
+        types = [pt.TensorType(v.type.dtype, (self.length, *v.type.shape)) for v in stacked]
+        return Apply(self, list(inputs), [v.type() for v in carries] + [t() for t in types])
 
     def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
         k, m = self.carries, self.carries + self.stacks
@@ -367,32 +353,26 @@ class Scan(Op):
             cell[0] = value if self.length else np.array(value)
 
     def pullback(self, inputs: Variables, outputs: Variables, cotangents: Variables) -> list[Variable]:
+        """A scan in the other direction, over the history: its carries are the gradients of what all steps share."""
         k, m = self.carries, self.carries + self.stacks
-        known = _known(outputs, cotangents)
-        floats = sum(is_float(v) for v in inputs[:k])
+        outside, sums = inputs[m:], [pt.zeros_like(v) for v in floats(inputs[m:])]
         keeper = Scan(self.body, k, self.stacks, self.length, self.reverse, True)
-        history = keeper.make_node(*inputs).outputs[-k:] if k else []
-        outside = inputs[m:]
-        sums = [pt.zeros_like(v) for v in outside if is_float(v)]
-        plain = len(self.body.outputs)  # of a scan that keeps its history that has a gradient too
-        final, ys = known[:floats], known[floats:]
-        extra = ys[sum(is_float(v) for v in self.body.outputs[k:plain]) :]
-        ys = ys[: len(ys) - len(extra)]
+        history = keeper.make_node(*inputs).outputs[len(self.body.outputs) :]
+        of_outputs = known(outputs, cotangents)
+        n, of_ys = len(floats(inputs[:k])), len(floats(self.body.outputs[k:]))
 
         def step(carry: Variables, xs: Variables) -> tuple[Variables, Variables]:
-            before, rest = list(xs[: k + self.stacks]), list(xs[k + self.stacks :])
-            of_ys, of_history = rest[: len(ys)], rest[len(ys) :]
-            given = _spread(self.body, [*carry[:floats], *of_ys])
-            found = _gradients(self.body, [*before, *outside], given)
-            of_carry, rest = found[:floats], found[floats:]
-            count = len(rest) - len(sums)
-            of_carry = [a + b for a, b in zip(of_carry, of_history, strict=True)] if of_history else of_carry
-            added = [a + b for a, b in zip(carry[floats:], rest[count:], strict=True)]
-            return [*of_carry, *added], rest[:count]
+            given = xs[m : m + of_ys]
+            found = self.body.gradients([*xs[:m], *outside], [*carry[:n], *given])
+            of_carry, of_stacks, shares = found[:n], found[n : len(found) - len(sums)], found[len(found) - len(sums) :]
+            if self.keeps:  # the history has a gradient too
+                of_carry = [a + b for a, b in zip(of_carry, xs[m + of_ys :], strict=True)]
+            return [*of_carry, *(a + b for a, b in zip(carry[n:], shares, strict=True))], of_stacks
 
-        stacks = [*history, *inputs[k:m], *ys, *extra]
-        carry, of_stacks = scan(step, [*final, *sums], stacks, self.length, not self.reverse)
-        return _placed(inputs, [*carry[:floats], *of_stacks, *carry[floats:]])
+        carry, of_stacks = scan(
+            step, [*of_outputs[:n], *sums], [*history, *inputs[k:m], *of_outputs[n:]], self.length, not self.reverse
+        )
+        return placed(inputs, [*carry[:n], *of_stacks, *carry[n:]])
 
 
 def scan(

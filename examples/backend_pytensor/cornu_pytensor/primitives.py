@@ -1,7 +1,4 @@
-"""The primitives of the contract on PyTensor variables, whose shapes are all known.
-
-Names and meanings are the contract's. `PRIMITIVES` holds them by name; what is not there is made in the backend.
-"""
+"""The primitives of the contract on PyTensor variables, whose shapes are all known, in the table `PRIMITIVES`."""
 
 from __future__ import annotations
 
@@ -11,58 +8,23 @@ from typing import Any
 import numpy as np
 import pytensor.scalar.basic as scalar
 import pytensor.tensor as pt
-from cornu_pytensor.graphs import Host, replaced
-from cornu_pytensor.symbols import stored
-from pytensor.gradient import zero_grad
 from pytensor.compile.builders import OpFromGraph
+from pytensor.gradient import zero_grad
 from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Max
 
 from cornu.backend.numpy import NumpyBackend
+from cornu_pytensor.graphs import Host, replaced
+from cornu_pytensor.symbols import stored
 
 Primitive = Callable[..., Any]
 HOST = NumpyBackend()
-PRIMITIVES: dict[str, Primitive] = {
-    name: getattr(pt, name)
-    for name in """
-abs arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh erf erfc erfinv exp expm1 floor isfinite isinf isnan log
-log1p sigmoid sign sin sinh sqrt tan tanh add arctan2 bitwise_and bitwise_or bitwise_xor greater
-greater_equal less less_equal mod tile where
-""".split()
-}
-PRIMITIVES |= {
-    "bitwise_not": pt.invert,
-    "concatenate": lambda xs, axis=0: pt.concatenate(list(xs), axis),
-    "divide": pt.true_div,
-    "equal": pt.eq,
-    "floor_divide": pt.int_div,
-    "lgamma": pt.gammaln,
-    "multiply": pt.mul,
-    "negative": pt.neg,
-    "not_equal": pt.neq,
-    "rint": lambda x: pt.round(x, mode="half_to_even"),
-    "stack": lambda xs, axis=0: pt.stack(list(xs), axis),
-    "stop_gradient": zero_grad,
-    "subtract": pt.sub,
-}
-
-
-def primitive(fn: Primitive) -> Primitive:
-    """Enter a function under its name, without an underscore at the end."""
-    PRIMITIVES[fn.__name__.rstrip("_")] = fn
-    return fn
 
 
 def typed(dtype: Any, *shape: int) -> Any:
     """The type of a variable of static shape."""
     return pt.TensorType(stored(dtype), shape)
-
-
-def host(name: str, *args: Variable, types: Sequence[Any] = (), **options: Any) -> Any:
-    """NumPy's primitive as a node without a gradient; the result has the type of the first argument or those given."""
-    found = Host(lambda *arrays: getattr(HOST, name)(*arrays, **options), list(types) or [args[0].type])(*args)
-    return tuple(found) if isinstance(found, list) else found
 
 
 def constant(value: Any, like: Variable) -> Variable:
@@ -75,14 +37,14 @@ def truth(x: Variable) -> Variable:
     return x if x.type.dtype == "bool" else pt.neq(x, constant(0, x))
 
 
-for _name, _logic in (("and", pt.and_), ("or", pt.or_), ("xor", pt.xor)):
-    PRIMITIVES[f"logical_{_name}"] = lambda a, b, logic=_logic: logic(truth(a), truth(b))
-for _name in ("gcd", "left_shift", "right_shift", "nextafter"):
-    PRIMITIVES[_name] = lambda a, b, name=_name: host(name, *_broadcast(a, b))
-for _name in ("all", "any"):
-    PRIMITIVES[_name] = lambda x, axis=None, keepdims=False, reduce=getattr(pt, _name): reduce(
-        truth(x), axis=axis, keepdims=keepdims
-    )
+def _host(name: str, *args: Variable, types: Sequence[Any] = (), **options: Any) -> Any:
+    """NumPy's primitive as a node without a gradient; the result has the type of the first argument or those given."""
+    found = Host(lambda *arrays: getattr(HOST, name)(*arrays, **options), list(types) or [args[0].type])(*args)
+    return tuple(found) if isinstance(found, list) else found
+
+
+def _shaped(found: Variable, x: Variable, *shape: int) -> Variable:
+    return pt.specify_shape(pt.cast(found, x.type.dtype), shape)
 
 
 def _broadcast(a: Variable, b: Variable) -> tuple[Variable, Variable]:
@@ -90,19 +52,69 @@ def _broadcast(a: Variable, b: Variable) -> tuple[Variable, Variable]:
     return pt.broadcast_to(a, shape), pt.broadcast_to(b, shape)
 
 
-@primitive
-def logical_not(x: Variable) -> Variable:
-    return pt.invert(truth(x))
+def _keeping_dtype(fn: Primitive) -> Primitive:
+    return lambda x, *args, **kwargs: pt.cast(fn(x, *args, **kwargs), x.type.dtype)
 
 
-@primitive
-def cbrt(x: Variable) -> Variable:
-    return pt.sign(x) * pt.abs(x) ** constant(1 / 3, x)
+PRIMITIVES: dict[str, Primitive] = {
+    name: getattr(pt, name)
+    for name in """
+abs arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh erf erfc erfinv exp expm1 floor isfinite isinf isnan log
+log1p sigmoid sign sin sinh sqrt tan tanh add arctan2 bitwise_and bitwise_or bitwise_xor greater greater_equal less
+less_equal mod tile where expand_dims einsum matmul tensordot
+""".split()
+}
+PRIMITIVES |= {
+    "bitwise_not": pt.invert,
+    "divide": pt.true_div,
+    "equal": pt.eq,
+    "floor_divide": pt.int_div,
+    "lgamma": pt.gammaln,
+    "multiply": pt.mul,
+    "negative": pt.neg,
+    "not_equal": pt.neq,
+    "stop_gradient": zero_grad,
+    "subtract": pt.sub,
+    "cbrt": lambda x: pt.sign(x) * pt.abs(x) ** constant(1 / 3, x),
+    "fmod": lambda a, b: pt.switch(a < 0, constant(-1, a), constant(1, a)) * pt.mod(pt.abs(a), pt.abs(b)),
+    "i0e": _keeping_dtype(lambda x: pt.ive(constant(0, x), x)),
+    "rint": lambda x: pt.round(x, mode="half_to_even"),
+    "rsqrt": lambda x: constant(1, x) / pt.sqrt(x),
+    "logical_and": lambda a, b: pt.and_(truth(a), truth(b)),
+    "logical_not": lambda x: pt.invert(truth(x)),
+    "logical_or": lambda a, b: pt.or_(truth(a), truth(b)),
+    "logical_xor": lambda a, b: pt.xor(truth(a), truth(b)),
+    **{
+        name: lambda a, b, name=name: _host(name, *_broadcast(a, b))
+        for name in ("gcd", "left_shift", "right_shift", "nextafter")
+    },
+    "all": lambda x, axis=None, keepdims=False: pt.all(truth(x), axis=axis, keepdims=keepdims),
+    "any": lambda x, axis=None, keepdims=False: pt.any(truth(x), axis=axis, keepdims=keepdims),
+    "argmax": lambda x, axis=None, keepdims=False: pt.cast(pt.argmax(x, axis=axis, keepdims=keepdims), "int32"),
+    "argmin": lambda x, axis=None, keepdims=False: pt.cast(pt.argmin(x, axis=axis, keepdims=keepdims), "int32"),
+    "argsort": lambda x, axis=-1: _host("argsort", x, types=[typed("int32", *x.type.shape)], axis=axis),
+    "cumsum": _keeping_dtype(pt.cumsum),
+    "prod": lambda x, axis=None, keepdims=False: pt.prod(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims),
+    "sort": lambda x, axis=-1: take_along_axis(x, PRIMITIVES["argsort"](x, axis), axis),
+    "sum": lambda x, axis=None, keepdims=False: pt.sum(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims),
+    "broadcast_to": lambda x, shape: pt.broadcast_to(x, tuple(shape)),
+    "concatenate": lambda xs, axis=0: pt.concatenate(list(xs), axis),
+    "searchsorted": lambda ascending, values, side="left": _host(
+        "searchsorted", ascending, values, types=[typed("int64", *values.type.shape)], side=side
+    ),
+    "squeeze": lambda x, axis=None: reshape(x, np.empty(x.type.shape, bool).squeeze(axis).shape),
+    "stack": lambda xs, axis=0: pt.stack(list(xs), axis),
+    "transpose": lambda x, axes=None: x.transpose(*(reversed(range(x.ndim)) if axes is None else axes)),
+    "cholesky": lambda x: pt.linalg.cholesky(x, lower=True, on_error="nan"),
+    "solve": _keeping_dtype(lambda a, b: pt.linalg.solve(a, b, b_ndim=2)),
+    "solve_triangular": _keeping_dtype(lambda a, b, lower: pt.linalg.solve_triangular(a, b, lower=lower, b_ndim=2)),
+}
 
 
-@primitive
-def rsqrt(x: Variable) -> Variable:
-    return constant(1, x) / pt.sqrt(x)
+def primitive(fn: Primitive) -> Primitive:
+    """Enter a function under its name, without an underscore at the end."""
+    PRIMITIVES[fn.__name__.rstrip("_")] = fn
+    return fn
 
 
 @primitive
@@ -113,41 +125,16 @@ def power(x: Variable, y: Variable) -> Variable:
     return pt.switch(zero, constant(1, x), pt.pow(x, pt.switch(zero, constant(1, y), y)))
 
 
-@primitive
-def i0e(x: Variable) -> Variable:
-    return pt.cast(pt.ive(constant(0, x), x), x.type.dtype)
-
-
-@primitive
-def fmod(a: Variable, b: Variable) -> Variable:
-    return pt.switch(pt.lt(a, constant(0, a)), constant(-1, a), constant(1, a)) * pt.mod(pt.abs(a), pt.abs(b))
-
-
-# reductions and scans along axes
-
-
-@primitive
-def sum_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
-    return pt.sum(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims)
-
-
-@primitive
-def prod(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
-    return pt.prod(x, axis=axis, dtype=x.type.dtype, keepdims=keepdims)
+# maxima, whose gradients are shared among equal elements: PyTensor gives the whole to each
 
 
 class _SharedMax(Max):
-    """A maximum whose gradient is shared among equal elements; PyTensor gives each the whole of it."""
-
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
-        axis = self.axis if self.axis is not None else tuple(range(inputs[0].ndim))
-        won = pt.cast(pt.eq(inputs[0], pt.expand_dims(outputs[0], axis)), inputs[0].type.dtype)
-        return [won * pt.expand_dims(cotangents[0], axis) / pt.sum(won, axis=axis, keepdims=True)]
+        won = pt.cast(pt.eq(inputs[0], pt.expand_dims(outputs[0], self.axis)), inputs[0].type.dtype)
+        return [won * pt.expand_dims(cotangents[0], self.axis) / pt.sum(won, axis=self.axis, keepdims=True)]
 
 
 def _shared(kind: Any) -> Any:
-    """A maximum or minimum of two whose gradient is shared where they are equal."""
-
     def pullback(self: Any, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         (g,), (first, second) = cotangents, (scalar.eq(x, outputs[0]) for x in inputs)
         both = scalar.add(scalar.cast(first, g.type.dtype), scalar.cast(second, g.type.dtype))
@@ -174,53 +161,17 @@ def min_(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
 
 
 @primitive
-def argmax(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
-    return pt.cast(pt.argmax(x, axis=axis, keepdims=keepdims), "int32")
-
-
-@primitive
-def argmin(x: Variable, axis: Any = None, keepdims: bool = False) -> Variable:
-    shape = np.argmin(np.empty(x.type.shape, bool), axis=axis, keepdims=keepdims).shape
-    return host("argmin", x, types=[typed("int32", *shape)], axis=axis, keepdims=keepdims)
-
-
-@primitive
-def argsort(x: Variable, axis: int = -1) -> Variable:
-    return host("argsort", x, types=[typed("int32", *x.type.shape)], axis=axis)
-
-
-@primitive
-def sort(x: Variable, axis: int = -1) -> Variable:
-    return take_along_axis(x, argsort(x, axis), axis)
-
-
-@primitive
-def cumsum(x: Variable, axis: int) -> Variable:
-    return pt.cast(pt.cumsum(x, axis), x.type.dtype)
-
-
-@primitive
 def cumprod(x: Variable, axis: int) -> Variable:
-    """In a number of products that grows with the logarithm of the size; PyTensor's gradient of its own divides by 0."""
-    axis, step = axis % x.ndim, 1
+    """In steps that double; the gradient of PyTensor's own divides by the elements, of which some may be 0."""
+    before, step = (slice(None),) * (axis % x.ndim), 1
     while step < x.type.shape[axis]:
-        whole = (slice(None),) * axis
-        x = pt.concatenate([x[(*whole, slice(step))], x[(*whole, slice(step, None))] * x[(*whole, slice(None, -step))]], axis)
+        products = x[(*before, slice(step, None))] * x[(*before, slice(None, -step))]
+        x = pt.concatenate([x[(*before, slice(step))], products], axis)
         step *= 2
     return x
 
 
 # shape and selection
-
-
-@primitive
-def broadcast_to(x: Variable, shape: Sequence[int]) -> Variable:
-    return pt.broadcast_to(x, tuple(shape))
-
-
-@primitive
-def expand_dims(x: Variable, axis: Any) -> Variable:
-    return pt.expand_dims(x, axis)
 
 
 @primitive
@@ -238,10 +189,10 @@ def _picked(x: Variable, places: Any, axis: int) -> Variable:
 def pad(x: Variable, pairs: Any, mode: str = "constant", constant_values: Any = 0) -> Variable:
     pairs = [(int(low), int(high)) for low, high in pairs]
     if mode == "constant":
-        shape = [low + n + high for n, (low, high) in zip(x.type.shape, pairs, strict=True)]
         value = constant_values if isinstance(constant_values, Variable) else constant(constant_values, x)
-        inside = tuple(slice(low, low + n) for n, (low, _) in zip(x.type.shape, pairs, strict=True))
-        return pt.set_subtensor(pt.alloc(pt.cast(value, x.type.dtype), *shape)[inside], x)
+        inside = [slice(low, low + n) for n, (low, _) in zip(x.type.shape, pairs, strict=True)]
+        shape = [low + n + high for n, (low, high) in zip(x.type.shape, pairs, strict=True)]
+        return pt.set_subtensor(pt.alloc(pt.cast(value, x.type.dtype), *shape)[tuple(inside)], x)
     for axis, pair in enumerate(pairs):
         if any(pair):
             x = _picked(x, np.pad(np.arange(x.type.shape[axis]), pair, mode), axis)
@@ -250,9 +201,8 @@ def pad(x: Variable, pairs: Any, mode: str = "constant", constant_values: Any = 
 
 @primitive
 def repeat(x: Variable, repeats: Any, axis: int) -> Variable:
-    if isinstance(repeats, Variable):
-        repeats = repeats.data if hasattr(repeats, "data") else repeats
-    return _picked(x, np.repeat(np.arange(x.type.shape[axis]), repeats), axis)
+    counts = repeats.data if isinstance(repeats, Constant) else repeats
+    return _picked(x, np.repeat(np.arange(x.type.shape[axis]), counts), axis)
 
 
 @primitive
@@ -262,27 +212,57 @@ def reshape(x: Variable, shape: Any) -> Variable:
 
 
 @primitive
-def searchsorted(ascending: Variable, values: Variable, side: str = "left") -> Variable:
-    return host("searchsorted", ascending, values, types=[typed("int64", *values.type.shape)], side=side)
-
-
-@primitive
-def squeeze(x: Variable, axis: Any = None) -> Variable:
-    return reshape(x, np.empty(x.type.shape, bool).squeeze(axis).shape)
-
-
-@primitive
 def take_along_axis(x: Variable, indices: Variable, axis: int) -> Variable:
     axis %= x.ndim
-    sizes = [1 if i == axis else max(a, b) for i, (a, b) in enumerate(zip(x.type.shape, indices.type.shape))]
-    x = pt.broadcast_to(x, [n if i == axis else s for i, (n, s) in enumerate(zip(x.type.shape, sizes))])
-    grid = np.ogrid[tuple(slice(n) for n in sizes)]
+    pairs = list(zip(x.type.shape, indices.type.shape, strict=True))
+    x = pt.broadcast_to(x, [n if i == axis else max(n, m) for i, (n, m) in enumerate(pairs)])
+    grid = np.ogrid[tuple(slice(m if i == axis else max(n, m)) for i, (n, m) in enumerate(pairs))]
     return x[tuple(pt.cast(indices, "int64") if i == axis else grid[i] for i in range(x.ndim))]
 
 
+# indexed access
+
+
 @primitive
-def transpose(x: Variable, axes: Any = None) -> Variable:
-    return x.transpose(*(reversed(range(x.ndim)) if axes is None else axes))
+def take(x: Variable, indices: Variable, axis: int) -> Variable:
+    last = max(x.type.shape[axis] - 1, 0)
+    return _picked(x, pt.clip(pt.cast(indices, "int64"), np.int64(0), np.int64(last)), axis)
+
+
+def _block(x: Variable, starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:
+    block = []
+    for start, size, total in zip(starts, sizes, x.type.shape, strict=True):
+        known = not isinstance(start, Variable)
+        last = np.int64(total - size)
+        low = min(max(int(start), 0), int(last)) if known else pt.clip(pt.cast(start, "int64"), np.int64(0), last)
+        block.append(slice(low, low + size))
+    return tuple(block)
+
+
+@primitive
+def dynamic_slice(x: Variable, starts: Sequence[Any], sizes: Sequence[int]) -> Variable:
+    return _shaped(x[_block(x, starts, sizes)], x, *sizes)
+
+
+@primitive
+def dynamic_update(x: Variable, starts: Sequence[Any], update: Variable) -> Variable:
+    return pt.set_subtensor(x[_block(x, starts, update.type.shape)], update)
+
+
+@primitive
+def scatter(x: Variable, indices: Variable, updates: Variable, mode: str) -> Variable:
+    places = tuple(pt.cast(indices[..., i], "int64") for i in range(indices.type.shape[-1]))
+
+    def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
+        """To those that won."""
+        found, g = scatter(*inputs, mode), cotangents[0]
+        integers = pt.zeros_like(indices, dtype=g.type.dtype)
+        return [g * pt.eq(found, inputs[0]), integers, g[places] * pt.eq(found[places], inputs[2])]
+
+    if mode in ("max", "min"):
+        return Host(lambda *arrays: HOST.scatter(*arrays, mode), [x.type], adjoint)(x, indices, updates)
+    at = x[places]
+    return (pt.set_subtensor if mode == "set" else pt.inc_subtensor)(at, pt.broadcast_to(updates, at.type.shape))
 
 
 # products
@@ -294,7 +274,7 @@ def einsum(subscripts: str, *operands: Variable) -> Variable:
     inner = found.owner.op if found.owner is not None else None
     if isinstance(inner, OpFromGraph):  # it would be compiled on its own, in PyTensor's default mode
         found = replaced(inner.inner_outputs, dict(zip(inner.inner_inputs, found.owner.inputs, strict=True)))[0]
-    return pt.specify_shape(found, _einsum_shape(subscripts, [x.type.shape for x in operands]))
+    return _shaped(found, operands[0], *_einsum_shape(subscripts, [x.type.shape for x in operands]))
 
 
 def _einsum_shape(subscripts: str, shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
@@ -307,37 +287,22 @@ def _einsum_shape(subscripts: str, shapes: Sequence[Sequence[int]]) -> tuple[int
         if dots:
             sizes["."] = np.broadcast_shapes(sizes["."], tuple(shape[len(before) : count]))
     if "->" not in subscripts:
-        result = "." * ("." in given) + "".join(sorted(n for n in set(given) - {",", "."} if given.count(n) == 1))
+        result = "." * ("." in given) + "".join(sorted(n for n in {*given} - {",", "."} if given.count(n) == 1))
     return tuple(size for name in result for size in sizes[name])
-
-
-@primitive
-def matmul(a: Variable, b: Variable) -> Variable:
-    return pt.matmul(a, b)
-
-
-@primitive
-def tensordot(a: Variable, b: Variable, axes: Any) -> Variable:
-    return pt.tensordot(a, b, axes=axes)
 
 
 @primitive
 def correlate(a: Variable, v: Variable, mode: str) -> Variable:
     (n,), (m,) = a.type.shape, v.type.shape
-    short, start = min(n, m), {"full": 0, "valid": min(n, m) - 1, "same": (min(n, m) - 1) // 2}[mode]
+    short = min(n, m)
+    # NumPy swaps the two where the second is longer, and so the side on which the odd one is cut off.
+    start = {"full": 0, "valid": short - 1, "same": short // 2 if m > n else (short - 1) // 2}[mode]
     count = {"full": n + m - 1, "valid": max(n, m) - short + 1, "same": max(n, m)}[mode]
-    if mode == "same" and m > n:  # NumPy swaps them, and so the side on which the odd one is cut off
-        start = short - 1 - start
     windows = np.arange(start, start + count)[:, None] + np.arange(m)
     return pt.sum(pad(a, [(m - 1, m - 1)])[windows] * v, axis=1, dtype=a.type.dtype)
 
 
 # linear algebra
-
-
-@primitive
-def cholesky(x: Variable) -> Variable:
-    return pt.linalg.cholesky(x, lower=True, on_error="nan")
 
 
 @primitive
@@ -347,29 +312,18 @@ def det(x: Variable) -> Variable:
         u, s, v = svd(inputs[0], False)
         n = s.type.shape[-1]
         others = pt.stack([pt.prod(s[..., [j for j in range(n) if j != i]], axis=-1) for i in range(n)], -1)
-        sign = det(pt.matmul(u, v))
-        return [(cotangents[0] * sign)[..., None, None] * pt.matmul(u * others[..., None, :], v)]
+        return [(cotangents[0] * det(u @ v))[..., None, None] * (u * others[..., None, :] @ v)]
 
     return Host(HOST.det, [typed(x.type.dtype, *x.type.shape[:-2])], adjoint)(x)
 
 
 @primitive
-def eig(x: Variable) -> Any:
-    kind = np.result_type(x.type.dtype, "complex64")
-    return host("eig", x, types=[typed(kind, *x.type.shape[:-1]), typed(kind, *x.type.shape)])
+def slogdet(x: Variable) -> Any:
+    def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
+        one = pt.zeros_like(x) + np.eye(x.type.shape[-1], dtype=x.type.dtype)
+        return [cotangents[1][..., None, None] * PRIMITIVES["solve"](pt.swapaxes(inputs[0], -1, -2), one)]
 
-
-@primitive
-def eigh(x: Variable) -> Any:
-    values, vectors = pt.linalg.eigh(x)
-    return _shaped(values, x, x.type.shape[:-1]), _shaped(vectors, x, x.type.shape)
-
-
-@primitive
-def lu_factor(x: Variable) -> Any:
-    rows, columns = x.type.shape[-2:]
-    pivots = typed("int32", *x.type.shape[:-2], min(rows, columns))
-    return host("lu_factor", x, types=[typed(x.type.dtype, *x.type.shape), pivots])
+    return tuple(Host(lambda a: tuple(HOST.slogdet(a)), [typed(x.type.dtype, *x.type.shape[:-2])] * 2, adjoint)(x))
 
 
 @primitive
@@ -378,17 +332,29 @@ def pinv(x: Variable, rcond: Any = None) -> Variable:
         """Golub & Pereyra 1973, https://doi.org/10.1137/0710036"""
         (a,), (g,) = inputs, cotangents
         p = pinv(a, rcond)
-        pt_, gt = _transposed(p), _transposed(g)
-        left = gt - a @ (p @ gt)
-        right = gt - (gt @ p) @ a
-        return [pt_ @ (p @ right) + (left @ p) @ pt_ - pt_ @ g @ pt_]
+        q, h = pt.swapaxes(p, -1, -2), pt.swapaxes(g, -1, -2)
+        return [q @ (p @ (h - (h @ p) @ a)) + ((h - a @ (p @ h)) @ p) @ q - q @ g @ q]
 
-    type_ = typed(x.type.dtype, *x.type.shape[:-2], *x.type.shape[:-3:-1])
-    return Host(lambda a: HOST.pinv(a, rcond), [type_], adjoint)(x)
+    *batch, rows, columns = x.type.shape
+    return Host(lambda a: HOST.pinv(a, rcond), [typed(x.type.dtype, *batch, columns, rows)], adjoint)(x)
 
 
-def _transposed(x: Variable) -> Variable:
-    return pt.swapaxes(x, -1, -2)
+@primitive
+def eig(x: Variable) -> Any:
+    dtype = np.result_type(x.type.dtype, "complex64")
+    return _host("eig", x, types=[typed(dtype, *x.type.shape[:-1]), typed(dtype, *x.type.shape)])
+
+
+@primitive
+def eigh(x: Variable) -> Any:
+    values, vectors = pt.linalg.eigh(x)
+    return _shaped(values, x, *x.type.shape[:-1]), _shaped(vectors, x, *x.type.shape)
+
+
+@primitive
+def lu_factor(x: Variable) -> Any:
+    *batch, rows, columns = x.type.shape
+    return _host("lu_factor", x, types=[typed(x.type.dtype, *x.type.shape), typed("int32", *batch, min(rows, columns))])
 
 
 @primitive
@@ -396,28 +362,7 @@ def qr(x: Variable, mode: str = "reduced") -> Any:
     *batch, rows, columns = x.type.shape
     q, r = pt.linalg.qr(x, mode)
     inner = min(rows, columns) if mode == "reduced" else rows
-    return _shaped(q, x, (*batch, rows, inner)), _shaped(r, x, (*batch, inner, columns))
-
-
-@primitive
-def slogdet(x: Variable) -> Any:
-    types = [typed(x.type.dtype, *x.type.shape[:-2])] * 2
-
-    def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
-        g = cotangents[1][..., None, None]
-        return [g * _transposed(pt.linalg.solve(inputs[0], pt.zeros_like(inputs[0]) + np.eye(x.type.shape[-1], dtype=x.dtype), b_ndim=2))]
-
-    return tuple(Host(lambda a: tuple(HOST.slogdet(a)), types, adjoint)(x))
-
-
-@primitive
-def solve(a: Variable, b: Variable) -> Variable:
-    return pt.cast(pt.linalg.solve(a, b, b_ndim=2), b.type.dtype)
-
-
-@primitive
-def solve_triangular(a: Variable, b: Variable, lower: bool) -> Variable:
-    return pt.cast(pt.linalg.solve_triangular(a, b, lower=lower, b_ndim=2), b.type.dtype)
+    return _shaped(q, x, *batch, rows, inner), _shaped(r, x, *batch, inner, columns)
 
 
 @primitive
@@ -426,14 +371,10 @@ def svd(x: Variable, full_matrices: bool = True, compute_uv: bool = True) -> Any
     short = min(rows, columns)
     full_matrices = full_matrices and rows != columns  # PyTensor has no gradient of full ones
     if not compute_uv:
-        return _shaped(pt.linalg.svd(x, full_matrices, False), x, (*batch, short))
+        return _shaped(pt.linalg.svd(x, full_matrices, False), x, *batch, short)
     u, s, v = pt.linalg.svd(x, full_matrices, True)
     left, right = (rows, columns) if full_matrices else (short, short)
-    return _shaped(u, x, (*batch, rows, left)), _shaped(s, x, (*batch, short)), _shaped(v, x, (*batch, right, columns))
-
-
-def _shaped(found: Variable, x: Variable, shape: Sequence[int]) -> Variable:
-    return pt.specify_shape(pt.cast(found, x.type.dtype), tuple(shape))
+    return _shaped(u, x, *batch, rows, left), _shaped(s, x, *batch, short), _shaped(v, x, *batch, right, columns)
 
 
 # signals. PyTensor has no gradients of complex numbers, so those made of two real ones are taken apart again.
@@ -446,42 +387,28 @@ def _parts(z: Variable) -> tuple[Variable, Variable]:
     return (pt.real(z), pt.imag(z)) if z.type.dtype.startswith("complex") else (z, pt.zeros_like(z))
 
 
-@primitive
-def complex_(real: Variable, imag: Variable) -> Variable:
-    return pt.complex(*_broadcast(real, imag))
-
-
-@primitive
-def real(z: Variable) -> Variable:
-    return _parts(z)[0]
-
-
-@primitive
-def imag(z: Variable) -> Variable:
-    return _parts(z)[1]
-
-
-@primitive
-def conj(z: Variable) -> Variable:
-    real, imag = _parts(z)
-    return pt.complex(real, -imag) if z.type.dtype.startswith("complex") else z
+PRIMITIVES |= {
+    "complex": lambda real, imag: pt.complex(*_broadcast(real, imag)),
+    "real": lambda z: _parts(z)[0],
+    "imag": lambda z: _parts(z)[1],
+    "conj": lambda z: pt.complex(_parts(z)[0], -_parts(z)[1]) if z.type.dtype.startswith("complex") else z,
+}
 
 
 def _transform(name: str, inverse: str, weight: Callable[[int], float]) -> Primitive:
     """A linear map of complex numbers, whose gradient is its adjoint: the inverse, weighted by the size."""
 
     def transform(z: Variable, axes: Sequence[int]) -> Variable:
-        parts = _parts(z)
-        count = int(np.prod([z.type.shape[a] for a in axes]))
+        parts, count = _parts(z), int(np.prod([z.type.shape[a] for a in axes]))
 
         def run(real: Any, imag: Any) -> Any:
             found = getattr(HOST, name)(real + imag * np.complex64(1j), axes)
             return found.real, found.imag
 
         def adjoint(inputs: Any, cotangents: Any) -> list[Variable]:
-            return [part * constant(weight(count), part) for part in _parts(back(pt.complex(*cotangents), axes))]
+            back = PRIMITIVES[inverse](pt.complex(*cotangents), axes)
+            return [part * constant(weight(count), part) for part in _parts(back)]
 
-        back = PRIMITIVES[inverse]
         return pt.complex(*Host(run, [part.type for part in parts], adjoint)(*parts))
 
     return transform
@@ -494,66 +421,18 @@ PRIMITIVES["ifftn"] = ifftn = _transform("ifftn", "fftn", lambda count: 1 / coun
 @primitive
 def rfft(x: Variable, n: int) -> Variable:
     whole = _cut(x, n)
-    real, imag = _parts(fftn(pt.complex(whole, pt.zeros_like(whole)), (x.ndim - 1,)))
-    return pt.complex(real[..., : n // 2 + 1], imag[..., : n // 2 + 1])
+    return pt.complex(*(p[..., : n // 2 + 1] for p in _parts(fftn(pt.complex(whole, pt.zeros_like(whole)), (-1,)))))
 
 
 @primitive
 def irfft(z: Variable, n: int) -> Variable:
     weights = np.full(n // 2 + 1, 2, "float32")  # each stands for its mirror image too, but for the ends
     weights[0] = 1
-    if n % 2 == 0:
-        weights[-1] = 1
-    real, imag = (_cut(_cut(part, n // 2 + 1) * weights, n) for part in _parts(z))
-    return _parts(ifftn(pt.complex(real, imag), (z.ndim - 1,)))[0]
+    weights[n // 2] = 1 + n % 2
+    return _parts(ifftn(pt.complex(*(_cut(_cut(p, n // 2 + 1) * weights, n) for p in _parts(z))), (-1,)))[0]
 
 
 def _cut(x: Variable, n: int) -> Variable:
     """`n` entries along the last axis, zeros where there were fewer."""
     size = x.type.shape[-1]
     return x[..., :n] if size >= n else pad(x, [(0, 0)] * (x.ndim - 1) + [(0, n - size)])
-
-
-# indexed access
-
-
-@primitive
-def take(x: Variable, indices: Variable, axis: int) -> Variable:
-    last = x.type.shape[axis] - 1
-    return _picked(x, pt.clip(pt.cast(indices, "int64"), np.int64(0), np.int64(max(last, 0))), axis)
-
-
-def _block(x: Variable, starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:
-    block = []
-    for start, size, total in zip(starts, sizes, x.type.shape, strict=True):
-        start = pt.cast(start, "int64") if isinstance(start, Variable) else int(start)
-        low = pt.clip(start, np.int64(0), np.int64(total - size)) if isinstance(start, Variable) else start
-        low = low if isinstance(low, Variable) else min(max(low, 0), total - size)
-        block.append(slice(low, low + size))
-    return tuple(block)
-
-
-@primitive
-def dynamic_slice(x: Variable, starts: Sequence[Any], sizes: Sequence[int]) -> Variable:
-    return pt.specify_shape(x[_block(x, starts, sizes)], tuple(sizes))
-
-
-@primitive
-def dynamic_update(x: Variable, starts: Sequence[Any], update: Variable) -> Variable:
-    return pt.set_subtensor(x[_block(x, starts, update.type.shape)], update)
-
-
-@primitive
-def scatter(x: Variable, indices: Variable, updates: Variable, mode: str) -> Variable:
-    places = tuple(pt.cast(indices[..., i], "int64") for i in range(indices.type.shape[-1]))
-    at = x[places]
-    if mode in ("max", "min"):
-
-        def adjoint(inputs: Sequence[Variable], cotangents: Sequence[Variable]) -> list[Variable]:
-            """To those that won."""
-            found, g = scatter(*inputs, mode), cotangents[0]
-            integers = pt.zeros_like(indices, dtype=g.type.dtype)
-            return [g * pt.eq(found, inputs[0]), integers, g[places] * pt.eq(found[places], inputs[2])]
-
-        return Host(lambda *arrays: HOST.scatter(*arrays, mode), [x.type], adjoint)(x, indices, updates)
-    return (pt.set_subtensor if mode == "set" else pt.inc_subtensor)(at, pt.broadcast_to(updates, at.type.shape))

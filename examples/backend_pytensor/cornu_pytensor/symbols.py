@@ -16,9 +16,8 @@ from cornu.backend import B
 from cornu.base.dtypes import float_type, result_type
 from cornu.base.errors import BackendError
 
-STANDS_FOR = {"bfloat16": "float32", "float8_e4m3fn": "float32", "float8_e5m2": "float32", "int4": "int8"}
+STANDS_FOR = dict.fromkeys(("bfloat16", "float8_e4m3fn", "float8_e5m2"), "float32") | {"int4": "int8", "uint4": "uint8"}
 """What PyTensor computes in where it lacks a dtype: more precisely than asked, as XLA may do too."""
-STANDS_FOR["uint4"] = "uint8"
 
 
 @functools.cache
@@ -79,7 +78,7 @@ class Symbol:
             "`while`."
         )
 
-    __bool__ = __int__ = __float__ = __index__ = __complex__ = __array__ = item = tolist = _refuse
+    __bool__ = __int__ = __float__ = __index__ = __array__ = _refuse
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
@@ -98,33 +97,15 @@ def _operator(name: str, swapped: bool = False, join: Callable[..., str] = resul
     return call
 
 
-for _python, _name in (
-    ("add", "add"),
-    ("sub", "subtract"),
-    ("mul", "multiply"),
-    ("truediv", "divide"),
-    ("floordiv", "floor_divide"),
-    ("mod", "mod"),
-    ("pow", "power"),
-    ("matmul", "matmul"),
-    ("and", "bitwise_and"),
-    ("or", "bitwise_or"),
-    ("xor", "bitwise_xor"),
-    ("lshift", "left_shift"),
-    ("rshift", "right_shift"),
-):
+_OPERATORS = """
+add:add sub:subtract mul:multiply truediv:divide floordiv:floor_divide mod:mod pow:power matmul:matmul
+and:bitwise_and or:bitwise_or xor:bitwise_xor lshift:left_shift rshift:right_shift
+lt:less le:less_equal gt:greater ge:greater_equal eq:equal ne:not_equal
+"""
+for _python, _name in (pair.split(":") for pair in _OPERATORS.split()):
     _join = float_type if _name == "divide" else result_type
     setattr(Symbol, f"__{_python}__", _operator(_name, join=_join))
     setattr(Symbol, f"__r{_python}__", _operator(_name, swapped=True, join=_join))
-for _python, _name in (
-    ("lt", "less"),
-    ("le", "less_equal"),
-    ("gt", "greater"),
-    ("ge", "greater_equal"),
-    ("eq", "equal"),
-    ("ne", "not_equal"),
-):
-    setattr(Symbol, f"__{_python}__", _operator(_name))
 for _python, _name in (("neg", "negative"), ("abs", "abs"), ("invert", "bitwise_not")):
     setattr(Symbol, f"__{_python}__", lambda self, name=_name: getattr(B, name)(self))
 
