@@ -44,6 +44,7 @@ class PytensorBackend(NumpyBackend):
         super().__init__()
         for name, traced in primitives.PRIMITIVES.items():
             setattr(self, name, _either(getattr(primitives.HOST, name), lifted(traced)))
+        # Convolution and pooling are inherited: bodies over these names, which serve arrays and symbols alike.
         names = "add einsum expand_dims matmul maximum pad stack".split()
         self.xp = SimpleNamespace(iinfo=np.iinfo, **{name: getattr(self, name) for name in names})
 
@@ -98,14 +99,6 @@ class PytensorBackend(NumpyBackend):
             return super(PytensorBackend, self).view(array.astype(x.dtype), dtype)
 
         return Symbol(graphs.Host(viewed, [primitives.typed(dtype, *like.shape[1:])])(x.var), dtype)
-
-    # neural networks
-
-    def conv(self, x: Array, kernel: Array, *geometry: Any) -> Array:
-        return (self if any_symbol((x, kernel)) else primitives.HOST).conv_by_patches(x, kernel, *geometry)
-
-    def pool(self, x: Array, *geometry: Any) -> Array:
-        return (self if isinstance(x, Symbol) else primitives.HOST).pool_by_slices(x, *geometry)
 
     # control flow: in Python outside of a trace
 

@@ -134,16 +134,24 @@ class _SharedMax(Max):
         return [won * pt.expand_dims(cotangents[0], self.axis) / pt.sum(won, axis=self.axis, keepdims=True)]
 
 
-def _shared(kind: Any) -> Any:
-    def pullback(self: Any, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
-        (g,), (first, second) = cotangents, (scalar.eq(x, outputs[0]) for x in inputs)
-        both = scalar.add(scalar.cast(first, g.type.dtype), scalar.cast(second, g.type.dtype))
-        return [scalar.switch(won, g / both, g.zeros_like()) for won in (first, second)]
-
-    return Elemwise(type(f"_Shared{kind.__name__}", (kind,), {"pullback": pullback})(scalar.upcast_out))
+def _share(self: Any, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    (g,), (first, second) = cotangents, (scalar.eq(x, outputs[0]) for x in inputs)
+    both = scalar.add(scalar.cast(first, g.type.dtype), scalar.cast(second, g.type.dtype))
+    return [scalar.switch(won, g / both, g.zeros_like()) for won in (first, second)]
 
 
-PRIMITIVES |= {"maximum": _shared(scalar.ScalarMaximum), "minimum": _shared(scalar.ScalarMinimum)}
+class _SharedMaximum(scalar.ScalarMaximum):
+    pullback = _share
+
+
+class _SharedMinimum(scalar.ScalarMinimum):
+    pullback = _share
+
+
+PRIMITIVES |= {
+    "maximum": Elemwise(_SharedMaximum(scalar.upcast_out)),
+    "minimum": Elemwise(_SharedMinimum(scalar.upcast_out)),
+}
 
 
 @primitive
