@@ -37,7 +37,7 @@ __getattr__, __dir__, _public = lazy_names(
 )
 __all__ = ["Array", "B", "Backend", "current", "load", *_public]
 
-_BUILT_IN = {"jax": "JaxBackend", "numpy": "NumpyBackend"}
+_BUILT_IN = {"jax": "JaxBackend", "torch": "TorchBackend", "numpy": "NumpyBackend"}
 _loaded: dict[str | None, Backend] = {}
 
 

@@ -577,7 +577,9 @@ class Layer(Configurable):
             return self(*full_args, **full_kwargs)
 
         found = infer(call, [Spec(leaves[i].shape, leaves[i].dtype) for i in at])
-        return tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype) if isinstance(s, Spec) else s, found)
+        return tree.map_structure(
+            lambda s: KerasTensor(s.shape, s.dtype, s.sparse) if isinstance(s, Spec) else s, found
+        )
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """As calling the layer on symbolic tensors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -195,7 +196,7 @@ def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Array]:
     order = list(range(len(x)))
     if indexing == "xy" and len(x) > 1:
         order[:2] = 1, 0
-    counts = tuple(x[i].size for i in order)
+    counts = tuple(math.prod(x[i].shape) for i in order)
     along = [tuple(-1 if j == i else 1 for j in order) for i in range(len(x))]
     return [B.broadcast_to(B.reshape(v, places), counts) for v, places in zip(x, along, strict=True)]
 

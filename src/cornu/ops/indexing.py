@@ -20,7 +20,7 @@ from cornu.ops.shape import moveaxis, ravel, shape
 @op(promotion=None)
 def get_item(x: Tensor, key: Any) -> Array:
     """x[key], by NumPy's rules of indexing."""
-    return x[key]
+    return B.get_item(x, key)
 
 
 @op(promotion=None)
@@ -185,7 +185,11 @@ def _needs_values(x: Any, op_name: str, repair: str) -> None:
         )
 
 
-@op(promotion=None, check=lambda x: _needs_values(x, "nonzero", "Call it eagerly, or use `ops.where` with a mask."))
+@op(
+    promotion=None,
+    check=lambda x: _needs_values(x, "nonzero", "Call it eagerly, or use `ops.where` with a mask."),
+    fuse=False,
+)
 def nonzero(x: Tensor) -> tuple[Array, ...]:
     """The indices of the elements that are not 0, for each axis an int32 tensor; on values only, not compiled."""
     flat = ravel(x) != 0
@@ -207,7 +211,7 @@ def _check_unique(
         _needs_values(x, "unique", "Pass `size`, the number of results to return.")
 
 
-@op(check=_check_unique)
+@op(check=_check_unique, fuse=False)
 def unique(
     x: Tensor,
     sorted: bool = True,

@@ -32,7 +32,7 @@ def _check_matmul(x1: Any, x2: Any) -> None:
         )
 
 
-@op(check=_check_matmul, primitive="matmul")
+@op(check=_check_matmul, primitive="matmul", sparse="sparse_matmul")
 def matmul(x1: Tensor, x2: Tensor) -> Array:
     """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast."""
     return B.matmul(x1, x2)
