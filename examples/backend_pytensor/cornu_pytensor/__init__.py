@@ -38,6 +38,7 @@ class PytensorBackend(NumpyBackend):
 
     name = "pytensor"
     array_types = (np.ndarray, np.generic, Symbol)
+    sparse_types = ()  # a trace has none, so what could be sparse is dense
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
 
     def __init__(self) -> None:
@@ -86,6 +87,9 @@ class PytensorBackend(NumpyBackend):
             value = self.cast(self.convert(value), dtype)
             return Symbol(pt.alloc(variable(value), *map(int, shape)), dtype)
         return super().full(shape, value, dtype)
+
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        return self.scatter(self.zeros(shape, str(values.dtype)), indices, values, "add")
 
     def copy(self, x: Array) -> Array:
         return x if isinstance(x, Symbol) else super().copy(x)

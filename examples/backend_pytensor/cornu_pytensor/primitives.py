@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.scalar.basic as scalar
 import pytensor.tensor as pt
+from opt_einsum.parser import parse_einsum_input
 from pytensor.compile.builders import OpFromGraph
 from pytensor.gradient import zero_grad
 from pytensor.graph.basic import Constant, Variable
@@ -282,21 +283,11 @@ def einsum(subscripts: str, *operands: Variable) -> Variable:
     inner = found.owner.op if found.owner is not None else None
     if isinstance(inner, OpFromGraph):  # it would be compiled on its own, in PyTensor's default mode
         found = replaced(inner.inner_outputs, dict(zip(inner.inner_inputs, found.owner.inputs, strict=True)))[0]
-    return _shaped(found, operands[0], *_einsum_shape(subscripts, [x.type.shape for x in operands]))
-
-
-def _einsum_shape(subscripts: str, shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    given, _, result = subscripts.replace(" ", "").replace("...", ".").partition("->")
-    sizes: dict[str, tuple[int, ...]] = {".": ()}
-    for names, shape in zip(given.split(","), shapes, strict=True):
-        before, dots, after = names.partition(".")
-        count = len(shape) - len(after)
-        sizes |= {n: (s,) for n, s in zip(before + after, [*shape[: len(before)], *shape[count:]], strict=True)}
-        if dots:
-            sizes["."] = np.broadcast_shapes(sizes["."], tuple(shape[len(before) : count]))
-    if "->" not in subscripts:
-        result = "." * ("." in given) + "".join(sorted(n for n in {*given} - {",", "."} if given.count(n) == 1))
-    return tuple(size for name in result for size in sizes[name])
+    names, result, _ = parse_einsum_input((subscripts, *(x.type.shape for x in operands)), shapes=True)
+    pairs = [
+        pair for n, x in zip(names.split(","), operands, strict=True) for pair in zip(n, x.type.shape, strict=True)
+    ]
+    return _shaped(found, operands[0], *(max(size for name, size in pairs if name == wanted) for wanted in result))
 
 
 @primitive
