@@ -254,9 +254,7 @@ class TorchBackend(Backend):
         return torch.matmul(a, b) if a.dtype is not torch.bool else _sums_of_bools(torch.matmul, a, b)
 
     def tensordot(self, a: Array, b: Array, axes: Any) -> Array:
-        return _sums_of_bools(
-            torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes]
-        )
+        return _sums_of_bools(torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes])
 
     def correlate(self, a: Array, v: Array, mode: str) -> Array:
         if len(v) > len(a):
@@ -523,9 +521,7 @@ class TorchBackend(Backend):
     ) -> tuple[Array, Array, Array] | None:
         if self._depth > 1:
             return None  # it has no second derivative
-        weights = (
-            [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
-        )
+        weights = [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
         xs = torch.flip(xs, (0,)) if reverse else xs
         states = (h.unsqueeze(0), c.unsqueeze(0))
         ys, h, c = torch.lstm(xs, states, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)

@@ -414,9 +414,7 @@ class Captured:
             active.recorder = recorder
             try:
                 with _Guard(recorder), recorder, warnings.catch_warnings():
-                    program, like, outside = recorder.record(
-                        lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned
-                    )
+                    program, like, outside = recorder.record(lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned)
                 return program.run, outside, like
             except _StaleError:
                 continue
