@@ -97,12 +97,13 @@ class PytensorBackend(NumpyBackend):
     def view(self, x: Array, dtype: str) -> Array:
         if not isinstance(x, Symbol):
             return super().view(x, dtype)
-        like = np.empty((1, *x.shape), x.dtype).view(numpy_dtype(dtype))
+        before, after = x.dtype.itemsize, numpy_dtype(dtype).itemsize
+        shape = x.shape if before == after else (*x.shape[:-1], x.shape[-1] * before // after)
 
         def viewed(array: Any) -> Any:
             return super(PytensorBackend, self).view(array.astype(x.dtype), dtype)
 
-        return Symbol(graphs.Host(viewed, [primitives.typed(dtype, *like.shape[1:])])(x.var), dtype)
+        return Symbol(graphs.Host(viewed, [primitives.typed(dtype, *shape)])(x.var), dtype)
 
     # control flow: in Python outside of a trace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ PRIMITIVES |= {
     "searchsorted": lambda ascending, values, side="left": _host(
         "searchsorted", ascending, values, types=[typed("int64", *values.type.shape)], side=side
     ),
-    "squeeze": lambda x, axis=None: reshape(x, np.empty(x.type.shape, bool).squeeze(axis).shape),
+    "squeeze": lambda x, axis=None: pt.squeeze(x, axis),
     "stack": lambda xs, axis=0: pt.stack(list(xs), axis),
     "transpose": lambda x, axes=None: x.transpose(*(reversed(range(x.ndim)) if axes is None else axes)),
     "cholesky": lambda x: pt.linalg.cholesky(x, lower=True, on_error="nan"),
@@ -216,8 +217,9 @@ def repeat(x: Variable, repeats: Any, axis: int) -> Variable:
 
 @primitive
 def reshape(x: Variable, shape: Any) -> Variable:
-    shape = np.empty(x.type.shape, bool).reshape(shape).shape  # where -1 stands for a size
-    return pt.reshape(x, shape, ndim=len(shape))
+    shape = [int(s) for s in np.atleast_1d(np.asarray(shape, "int64"))]
+    rest = math.prod(x.type.shape) // max(math.prod(s for s in shape if s != -1), 1)
+    return pt.reshape(x, [rest if s == -1 else s for s in shape], ndim=len(shape))
 
 
 @primitive
@@ -279,10 +281,13 @@ def scatter(x: Variable, indices: Variable, updates: Variable, mode: str) -> Var
 
 @primitive
 def einsum(subscripts: str, *operands: Variable) -> Variable:
-    found = pt.einsum(subscripts, *operands)
+    # Of known sizes PyTensor would make arrays to find an order of products, which the sizes of a probe forbid.
+    loose = [pt.TensorType(x.type.dtype, [s if s == 1 else None for s in x.type.shape])() for x in operands]
+    found = pt.einsum(subscripts, *loose)
     inner = found.owner.op if found.owner is not None else None
     if isinstance(inner, OpFromGraph):  # it would be compiled on its own, in PyTensor's default mode
         found = replaced(inner.inner_outputs, dict(zip(inner.inner_inputs, found.owner.inputs, strict=True)))[0]
+    found = replaced([found], dict(zip(loose, operands, strict=True)))[0]
     names, result, _ = parse_einsum_input((subscripts, *(x.type.shape for x in operands)), shapes=True)
     pairs = [
         pair for n, x in zip(names.split(","), operands, strict=True) for pair in zip(n, x.type.shape, strict=True)
