@@ -86,7 +86,6 @@ class Adam(_Moments):
         rate = B.cast(learning_rate * self._once(self._correction), variable.dtype)
         variable.assign(variable.value - rate * m / (B.sqrt(v) + self.epsilon))
 
-
     def _update_together(self, grads: Sequence[Array], variables: Sequence[Variable], learning_rate: Array) -> bool:
         if self.amsgrad or type(self).update_step is not Adam.update_step:
             return False

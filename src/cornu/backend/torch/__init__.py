@@ -127,7 +127,7 @@ class TorchBackend(Backend):
         return torch.imag(x) if x.is_complex() else torch.zeros_like(x)
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
-        return torch.where(condition, a, b)
+        return torch.where(condition if isinstance(condition, torch.Tensor) else torch.tensor(condition), a, b)
 
     def maximum(self, a: Any, b: Any) -> Array:
         # Limits that are numbers have a kernel with a simple gradient.
@@ -254,7 +254,9 @@ class TorchBackend(Backend):
         return torch.matmul(a, b) if a.dtype is not torch.bool else _sums_of_bools(torch.matmul, a, b)
 
     def tensordot(self, a: Array, b: Array, axes: Any) -> Array:
-        return _sums_of_bools(torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes])
+        return _sums_of_bools(
+            torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes]
+        )
 
     def correlate(self, a: Array, v: Array, mode: str) -> Array:
         if len(v) > len(a):
@@ -486,6 +488,8 @@ class TorchBackend(Backend):
         if x.ndim == 3:
             found = self.pool(x.unsqueeze(1), (1, *window), (1, *strides), [(0, 0), *padding], mode)
             return found.squeeze(1)
+        if x.dtype in (torch.float16, torch.bfloat16) and x.ndim == 5:  # for which there is no kernel
+            return self.pool(x.float(), window, strides, padding, mode).to(x.dtype)
         images = x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
         if any(low != high or 2 * low > size for (low, high), size in zip(padding, window, strict=True)):
             lowest = -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
@@ -521,7 +525,9 @@ class TorchBackend(Backend):
     ) -> tuple[Array, Array, Array] | None:
         if self._depth > 1:
             return None  # it has no second derivative
-        weights = [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
+        weights = (
+            [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
+        )
         xs = torch.flip(xs, (0,)) if reverse else xs
         states = (h.unsqueeze(0), c.unsqueeze(0))
         ys, h, c = torch.lstm(xs, states, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)

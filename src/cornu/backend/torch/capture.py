@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -378,6 +379,13 @@ class _Active(threading.local):
 active = _Active()
 
 
+@contextmanager
+def _replaying() -> Iterator[None]:
+    """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs."""
+    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+        yield
+
+
 class Captured:
     """A function recorded for each form of its arguments, and replayed; with `donate` it may overwrite the first."""
 
@@ -400,7 +408,7 @@ class Captured:
         run, outside, like = found
         if run is None:
             return self.fn(*tree.pack_sequence_as(args, tensors))
-        with torch._C._AutoDispatchBelowAutograd():
+        with _replaying():
             return packed(like, run(*(t for t in tensors if t is not None), *outside))
 
     def _leaf(self, leaf: Any) -> Any:
@@ -414,7 +422,9 @@ class Captured:
             active.recorder = recorder
             try:
                 with _Guard(recorder), recorder, warnings.catch_warnings():
-                    program, like, outside = recorder.record(lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned)
+                    program, like, outside = recorder.record(
+                        lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned
+                    )
                 return program.run, outside, like
             except _StaleError:
                 continue
@@ -465,7 +475,7 @@ def recorded_loop(
     refs = recorder.refer(tuple(given))
     frame = recorder.frames[-1]
     own = [recorder.in_place and _storage(t) in frame.owned and not t._is_view() for t in leaves]
-    with _disable_current_modes(), torch.no_grad():
+    with _disable_current_modes(), _replaying():
         plain = [t.detach() for t in given]
         out = run(*plain[:begin], *(t.clone() for t in plain[begin : begin + count]), *plain[begin + count :])
 

@@ -85,7 +85,6 @@ class GRUCell(Cell):
         h = z * h + (1 - z) * tau(projected[:, 2 * n :] + candidate)
         return h, [h]
 
-
     def whole_loop(
         self, xs: Array, states: list[Array], reverse: bool, every: bool, training: bool
     ) -> tuple[Array | None, list[Array]] | None:
