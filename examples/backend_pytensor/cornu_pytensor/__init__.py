@@ -30,8 +30,6 @@ from cornu_pytensor.symbols import Symbol, any_symbol, lifted, numpy_dtype, stor
 
 __all__ = ["PytensorBackend", "Symbol"]
 
-_DRAWS = ("uniform", "normal", "truncated_normal", "gamma", "permutation", "integers")
-
 
 class PytensorBackend(NumpyBackend):
     """The contract on NumPy arrays and PyTensor graphs."""
@@ -333,5 +331,5 @@ def _draw(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in _DRAWS:
+for _name in "uniform normal truncated_normal gamma permutation integers".split():
     setattr(PytensorBackend, f"random_{_name}", _draw(f"random_{_name}"))
