@@ -1,6 +1,6 @@
-"""The workloads of `workloads.py` as a PyTorch user writes them by hand: eager, default settings, channels-last images.
+"""The workloads of `workloads.py` as a PyTorch user writes them by hand: eager, default settings, channels-last.
 
-Batches are gathered from tensors by a shuffled order; loss and accuracy are summed on the device and read once an epoch.
+Batches are gathered from tensors by a shuffled order; loss and accuracy are summed on the device, read once an epoch.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-BACKEND = sys.argv[3] if __name__ == "__main__" and len(sys.argv) > 3 else "jax"
+BACKEND = sys.argv[3] if __name__ == "__main__" and len(sys.argv) > 3 else os.environ.get("CORNU_BACKEND", "jax")
 os.environ["KERAS_BACKEND"] = os.environ["CORNU_BACKEND"] = BACKEND
 
 

@@ -24,7 +24,8 @@ CLASSES = {
     for name in layers.__all__
     if inspect.isclass(cls := getattr(layers, name)) and issubclass(cls, layers.Layer)
 }
-ABSTRACT = {"Layer", "InputLayer"}  # the base, and what is called on nothing
+# The base, what is called on nothing, and what belongs to one framework (tests/layers/foreign).
+ABSTRACT = {"Layer", "InputLayer", "JaxLayer", "FlaxLayer", "TFSMLayer", "TorchModuleWrapper"}
 OWN = {"Doubling": Doubling, "halved": halved}
 
 BACKENDS = ("jax", "torch")

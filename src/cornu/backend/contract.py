@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from cornu.base import tree
 from cornu.base.errors import BackendError, BackendMismatchError
@@ -34,7 +34,7 @@ class Backend(ABC):
     """Types that pass for this backend's arrays, tracers included."""
     known_arrays: dict[tuple[type, Any], bool]
     """Types and dtypes that were seen to be this backend's arrays, and whether they are floats."""
-    native: Mapping[str, Callable[..., Any]] = {}
+    native: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark.
 
     They return NotImplemented for arguments that they do not take.
@@ -319,7 +319,10 @@ class Backend(ABC):
     def fused_gru(
         self, xs: Array, h: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array] | None:
-        """All outputs and the last state of a GRU that resets after the product, gates z, r, h, bias (2, 3 n); or None."""
+        """All outputs and the last state of a GRU that resets after the product, bias (2, 3 n); or None.
+
+        The gates are z, r, h.
+        """
         return None
 
     def fused_adam(

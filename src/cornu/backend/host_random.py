@@ -28,7 +28,8 @@ def normal(key: Any, shape: Sequence[int]) -> Numbers:
 def truncated_normal(key: Any, shape: Sequence[int]) -> Numbers:
     """Standard normal numbers within [-2, 2]."""
     low, high = special.ndtr([-2.0, 2.0])
-    return np.clip(special.ndtri(_generator(key).uniform(low, high, tuple(shape))), -2, 2)
+    drawn: Numbers = np.clip(special.ndtri(_generator(key).uniform(low, high, tuple(shape))), -2, 2)
+    return drawn
 
 
 def integers(key: Any, shape: Sequence[int], low: Any, high: Any) -> Numbers:

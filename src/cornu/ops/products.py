@@ -39,6 +39,13 @@ def matmul(x1: Tensor, x2: Tensor) -> Array:
 
 
 @op
+def dense(x: Tensor, kernel: Tensor, bias: Tensor = None) -> Array:
+    """x · kernel + bias: (…, n), (n, m), (m,) -> (…, m); a layer's own, no public op."""
+    product = matmul(x, kernel)
+    return product if bias is None else product + bias
+
+
+@op
 def dot(x1: Tensor, x2: Tensor) -> Array:
     """Σ over the last axis of x1 and the last but one of x2."""
     if not x1.ndim or not x2.ndim:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -34,6 +34,7 @@ broadcast_to reshape tile
 """.split()
 _WITH_NUMBERS = "arctan2 floor_divide fmod gcd logical_and logical_or logical_xor nextafter".split()
 """Functions that take no Python numbers."""
+_NO = NotImplemented
 _UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.int64}
 """What few kernels know, computed in another dtype."""
 _DTYPES = {torch.bfloat16: ml_dtypes.bfloat16}
@@ -69,10 +70,13 @@ class TorchBackend(Backend):
     sparse_types = (SparseTensor,)
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
 
-    native = {
-        "relu": lambda x: torch.relu(x) if x.is_floating_point() else NotImplemented,
-        "softmax": lambda x, axis=-1: torch.softmax(x, axis) if isinstance(axis, int) else NotImplemented,
-        "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis) if isinstance(axis, int) else NotImplemented,
+    native: ClassVar[Mapping[str, Callable[..., Any]]] = {
+        "dense": lambda x, kernel, bias=None: (
+            F.linear(x, kernel.t(), bias) if x.is_floating_point() else NotImplemented
+        ),
+        "relu": lambda x: torch.relu(x) if x.is_floating_point() else _NO,
+        "softmax": lambda x, axis=-1: torch.softmax(x, axis) if isinstance(axis, int) else _NO,
+        "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis) if isinstance(axis, int) else _NO,
         "silu": F.silu,
         "gelu": lambda x, approximate=True: F.gelu(x, approximate="tanh" if approximate else "none"),
         "layer_normalization": _layer_norm,
@@ -272,7 +276,7 @@ class TorchBackend(Backend):
         return torch.where((info == 0)[..., None, None], factor, math.nan)
 
     def solve(self, a: Array, b: Array) -> Array:
-        batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         found, info = torch.linalg.solve_ex(a, b.expand(*batch, *b.shape[-2:]))
         return torch.where((info == 0)[..., None, None], found, math.nan)
 
@@ -1026,5 +1030,5 @@ def _run_with_gradient(forward: Callable[..., Any], backward: Callable[..., Any]
     leaves = [leaf for leaf in tree.flatten(args) if isinstance(leaf, torch.Tensor)]
     if not (torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)):
         return forward(*args)[0]
-    outputs = _WithGradient.apply(call, *leaves)
+    outputs = _WithGradient.apply(call, *leaves)  # type: ignore[no-untyped-call]
     return call.fill(call.result, leaves, outputs)

@@ -106,14 +106,14 @@ def packed(form: Any, values: list[Any]) -> Any:
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records the kernels that run while it is active; `frames` are the functions being recorded, innermost last."""
 
     def __init__(self, in_place: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.frames: list[_Frame] = []
         self.in_place = in_place
 
@@ -163,14 +163,14 @@ class Recorder(TorchDispatchMode):
         mutates = func._schema.is_mutable
         if mutates:
             self._give_constants_a_copy(func, args, kwargs)
-        given = self.refer((args, kwargs))
+        references, named = self.refer((args, kwargs))
         out = func(*args, **kwargs)
         if func in _SAME:
             self.frames[-1].known[out] = self.find(args[0])
         elif isinstance(out, torch.Tensor) or (isinstance(out, list | tuple) and len(out)):
-            self.add(func, *given, out, pure=not mutates and not drawn)
+            self.add(func, references, named, out, pure=not mutates and not drawn)
         elif mutates:  # a kernel on a list, in place
-            self.frames[-1].lines.append(_Line(func, *given, [], False))
+            self.frames[-1].lines.append(_Line(func, references, named, [], False))
         else:
             raise UncapturableError(f"{func} returns {type(out).__name__}")
         for tensor in (out,) if isinstance(out, torch.Tensor) else out or ():
