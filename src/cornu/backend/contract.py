@@ -1,8 +1,8 @@
 """What a backend must provide: about 150 primitives, all others are composed of them in `ops/`.
 
-A backend is one object with these attributes. Primitives take and return the framework's own arrays; arguments are
-already promoted and validated, axes are ints or tuples of ints, images are channels-last, paddings are explicit
-pairs. Names and meanings are NumPy's where NumPy has them (https://numpy.org/doc/stable/reference/).
+A backend is one object with these attributes. Primitives take and return the framework's own arrays, beside which a
+Python number may stand, of their dtype; arguments are already promoted and validated, axes are ints or tuples of ints,
+images are channels-last, paddings are explicit pairs. Names and meanings are NumPy's where NumPy has them (https://numpy.org/doc/stable/reference/).
 """
 
 from __future__ import annotations
