@@ -29,6 +29,7 @@ class TensorflowBackend(NamespaceBackend):
 
     name = "tensorflow"
     array_types = (tf.Tensor,)
+    sparse_types = (tf.SparseTensor,)
     native = primitives.NATIVE
     errors = (*Backend.errors, tf.errors.OpError)
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
@@ -69,7 +70,19 @@ class TensorflowBackend(NamespaceBackend):
     def cast(self, x: Array, dtype: str) -> Array:
         return cast(x, dtype)
 
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        return tf.SparseTensor(cast(indices, "int64"), values, shape)
+
+    def to_dense(self, x: Any) -> Array:
+        return tf.scatter_nd(x.indices, x.values, x.dense_shape) if isinstance(x, tf.SparseTensor) else x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        if isinstance(a, tf.SparseTensor):
+            return tf.sparse.sparse_dense_matmul(a, self.to_dense(b))
+        return tf.transpose(tf.sparse.sparse_dense_matmul(b, a, True, True))
+
     def to_numpy(self, x: Array) -> Any:
+        x = self.to_dense(x)
         return np.asarray(x.numpy() if hasattr(x, "numpy") else x)  # of a scalar bfloat16 only `numpy` makes one
 
     def copy(self, x: Array) -> Array:
@@ -371,7 +384,7 @@ class TensorflowBackend(NamespaceBackend):
 
     # the engine
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
         programs: dict[Any, tuple[Any, _Form]] = {}
 
         def run(*args: Any) -> Any:
@@ -386,25 +399,25 @@ class TensorflowBackend(NamespaceBackend):
             others = tuple(leaf if isinstance(leaf, str) else None for leaf in leaves)
             key = (tree.structure(args), others, tuple([(a.dtype, tuple(a.shape)) for a in arrays]), config.floatx())
             if key not in programs:
-                programs[key] = self._program(fn, _Form(args, at), arrays)
+                programs[key] = self._program(fn, _Form(args, at), arrays, thorough)
             program, form = programs[key]
             return form.give(program(*arrays))
 
         return run
 
-    def _program(self, fn: Callable[..., Any], given: _Form, arrays: list[Array]) -> tuple[Any, _Form]:
+    def _program(self, fn: Callable[..., Any], given: _Form, arrays: list[Array], xla: bool) -> tuple[Any, _Form]:
         form = _Form()
 
         def flat(*arrays: Array) -> list[Array]:
             return form.take(fn(*given.give(arrays)))
 
-        traced = tf.function(flat, autograph=False)
+        traced = tf.function(flat, autograph=False, jit_compile=xla or None)
         return traced.get_concrete_function(*(tf.TensorSpec(a.shape, a.dtype) for a in arrays)), form
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         with tf.__internal__.FuncGraph("inference").as_default():
             found = fn([tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in specs])
-        return tree.map_structure(lambda leaf: Spec.of(leaf) if isinstance(leaf, tf.Tensor) else leaf, found)
+        return tree.map_structure(_spec, found)
 
     # randomness
 
@@ -431,6 +444,12 @@ class TensorflowBackend(NamespaceBackend):
         return primitives.argsort(ranks)
 
 
+def _spec(leaf: Any) -> Any:
+    if isinstance(leaf, tf.SparseTensor):
+        return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), sparse=True)
+    return Spec.of(leaf) if isinstance(leaf, tf.Tensor) else leaf
+
+
 class _Form:
     """A nest without its tensors, which are handed on as a list."""
 
@@ -450,7 +469,8 @@ class _Form:
         """The tensors of a nest, whose form is remembered; numbers become tensors."""
         leaves = tree.flatten(structure)
         at = [i for i, leaf in enumerate(leaves) if leaf is not None and not isinstance(leaf, str)]
-        arrays = [leaf if isinstance(leaf := leaves[i], tf.Tensor) else tf.convert_to_tensor(leaf) for i in at]
+        kinds = (tf.Tensor, tf.SparseTensor)
+        arrays = [leaf if isinstance(leaf := leaves[i], kinds) else tf.convert_to_tensor(leaf) for i in at]
         self._set(structure, leaves, at)
         return arrays
 
