@@ -10,9 +10,13 @@ PYTEST_WORKERS ?= 2
 demo: $(STAMP)
 	$(BIN)/python examples/digits.py
 
+# Workers share the cores, so each has one thread.
+test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)
 	$(BIN)/python -m cornu.testing.conformance --backend numpy -q -n $(PYTEST_WORKERS)
 	$(BIN)/python -m cornu.testing.conformance --backend jax -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m cornu.testing.conformance --backend torch -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m cornu.testing.conformance --backend tensorflow -q -n $(PYTEST_WORKERS)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 check: lint types contracts budget test
@@ -34,6 +38,7 @@ contracts: $(STAMP)
 budget: $(STAMP)
 	$(BIN)/python scripts/size.py
 	$(BIN)/python scripts/op_table.py --check
+	$(BIN)/python scripts/backend_table.py --check
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -17,7 +17,7 @@ from cornu.backend import Backend, load
 from cornu.ops import image
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "ops.md"
-BACKENDS = ("jax", "numpy")
+BACKENDS = ("jax", "torch", "tensorflow", "numpy")
 HEAD = """# Ops
 
 Made by `scripts/op_table.py` from the code. A *primitive* is one call of the backend, everything else is *composed* of

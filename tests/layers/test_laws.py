@@ -28,7 +28,7 @@ CLASSES = {
 ABSTRACT = {"Layer", "InputLayer", "JaxLayer", "FlaxLayer", "TFSMLayer", "TorchModuleWrapper"}
 OWN = {"Doubling": Doubling, "halved": halved}
 
-BACKENDS = ("jax", "torch")
+BACKENDS = ("jax", "torch", "tensorflow")
 
 every_layer = pytest.mark.parametrize("name", sorted(CASES))
 
