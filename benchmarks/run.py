@@ -1,7 +1,8 @@
-"""Cornu beside Keras 3 on JAX: every workload in fresh processes, in turn, several rounds.
+"""Cornu beside Keras 3 on the same backend: every workload in fresh processes, in turn, several rounds.
 
-Run: `make bench`, or `python benchmarks/run.py [--rounds N] [WORKLOAD ...]`. Prints medians, spreads and the median of
-the ratios round by round; `--json FILE` keeps the numbers.
+Run: `make bench`, or `python benchmarks/run.py [--backend jax|torch|tensorflow] [--rounds N] [WORKLOAD ...]`. Prints
+medians, spreads and the medians of the ratios round by round, on torch also to a loop written by hand; `--json FILE`
+keeps the numbers.
 """
 
 from __future__ import annotations
@@ -17,53 +18,73 @@ from pathlib import Path
 
 from workloads import WORKLOADS
 
-TARGETS = {
-    "mlp": 0.6,
-    "iris": 0.15,
-    "cifar": 0.35,
-    "lstm": 0.9,
-    "first_epoch": 0.5,
-    "build": 0.5,
-    "graph": 1,
-    "predict_one": 0.3,
+TARGETS: dict[str, dict[str, float]] = {
+    "jax": {
+        "mlp": 0.6,
+        "iris": 0.15,
+        "cifar": 0.35,
+        "lstm": 0.9,
+        "first_epoch": 0.5,
+        "build": 0.5,
+        "graph": 1,
+        "predict_one": 0.3,
+    },
+    "torch": {"mlp": 0.35, "cifar": 0.6, "lstm": 0.25, "transformer": 0.85},
+    "tensorflow": {"mlp": 0.6, "iris": 0.6, "lstm": 0.6, "cifar": 1.0, "transformer": 1.0},
 }
+NATIVE_TARGET = 1.1
 SCRIPT = Path(__file__).with_name("workloads.py")
 
 
-def measure(library: str, workload: str) -> float:
+def measure(library: str, workload: str, backend: str) -> float:
     """Milliseconds, measured in a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), library, workload], capture_output=True, text=True, check=False, timeout=900
+        [sys.executable, str(SCRIPT), library, workload, backend],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
     )
     if done.returncode:
-        raise RuntimeError(f"{library} {workload} failed:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{library} {workload} on {backend} failed:\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def shown(values: list[float]) -> str:
+    """The median and the range."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD")
+    parser.add_argument("--backend", default="jax", choices=list(TARGETS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
     given = parser.parse_args()
-    names = given.workloads or list(WORKLOADS)
-    print(
-        f"cornu {version('cornu')}, keras {version('keras')}, jax {version('jax')}, Python {platform.python_version()}"
-    )
-    print(f"{given.rounds} rounds, milliseconds; ratio = cornu / keras, median of the rounds\n")
-    print(f"{'workload':15}{'cornu':>20}{'keras on jax':>24}{'ratio':>9}{'target':>9}")
+    backend, targets = given.backend, TARGETS[given.backend]
+    names = given.workloads or (list(WORKLOADS) if backend == "jax" else list(targets))
+    native = backend == "torch"
+    framework = "tensorflow-cpu" if backend == "tensorflow" else backend
+    versions = ", ".join(f"{name} {version(name)}" for name in ("cornu", "keras", framework))
+    print(f"{versions}, Python {platform.python_version()}")
+    print(f"{given.rounds} rounds, milliseconds, median (range); ratios are medians of the rounds\n")
+    print(f"{'workload':15}{'cornu':>22}{f'keras on {backend}':>24}{'ratio':>8}{'target':>8}", end="")
+    print(f"{'by hand':>22}{'ratio':>8}{'target':>8}" if native else "")
     found = {}
     for name in names:
-        rows = [(measure("cornu", name), measure("keras", name)) for _ in range(given.rounds)]
-        ours, theirs = zip(*rows, strict=True)
-        ratio = statistics.median(a / b for a, b in rows)
-        found[name] = {"cornu": ours, "keras": theirs, "ratio": ratio}
-
-        def shown(values: tuple[float, ...]) -> str:
-            return f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})"
-
-        target = f"{TARGETS[name]:.2f}" if name in TARGETS else ""
-        print(f"{name:15}{shown(ours):>20}{shown(theirs):>24}{ratio:>9.3f}{target:>9}", flush=True)
+        libraries = ["cornu", "keras", *(["native"] if native else [])]
+        rows = [[measure(library, name, backend) for library in libraries] for _ in range(given.rounds)]
+        columns = dict(zip(libraries, map(list, zip(*rows, strict=True)), strict=True))
+        ratio = statistics.median(row[0] / row[1] for row in rows)
+        found[name] = columns | {"ratio": ratio}
+        target = f"{targets[name]:.2f}" if name in targets else ""
+        line = f"{name:15}{shown(columns['cornu']):>22}{shown(columns['keras']):>24}{ratio:>8.3f}{target:>8}"
+        if native:
+            by_hand = statistics.median(row[0] / row[2] for row in rows)
+            found[name]["ratio_native"] = by_hand
+            line += f"{shown(columns['native']):>22}{by_hand:>8.3f}{NATIVE_TARGET:>8.2f}"
+        print(line, flush=True)
     if given.json:
         Path(given.json).write_text(json.dumps(found, indent=1))
     return 0

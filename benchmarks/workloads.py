@@ -1,6 +1,7 @@
-"""One measurement in one process: `python benchmarks/workloads.py LIBRARY WORKLOAD` prints a number of milliseconds.
+"""One measurement in one process: `python benchmarks/workloads.py LIBRARY WORKLOAD [BACKEND]` prints milliseconds.
 
-LIBRARY is `cornu` or `keras` (Keras 3 on JAX). Both run the same lines; each workload's docstring says what is timed.
+LIBRARY is `cornu` or `keras` (Keras 3), on the backend `jax` (the default), `torch` or `tensorflow`: both run the same
+lines; each workload's docstring says what is timed. `native` is a loop written by hand for PyTorch (`native_torch.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+BACKEND = sys.argv[3] if __name__ == "__main__" and len(sys.argv) > 3 else os.environ.get("CORNU_BACKEND", "jax")
+os.environ["KERAS_BACKEND"] = os.environ["CORNU_BACKEND"] = BACKEND
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -113,6 +115,24 @@ def lstm(keras: Any) -> float:
     return median_step(model, x.astype("int32"), y.astype("float32"), 32, 4)
 
 
+def transformer(keras: Any) -> float:
+    """A step of two encoder blocks (width 128, 4 heads, 128 tokens) on embedded words, batch 32, Adam."""
+    import numpy as np
+
+    layers = keras.layers
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 5000, (32 * 6, 128)).astype("int32"), rng.integers(0, 2, 192)
+    inputs = keras.Input((128,), dtype="int32")
+    h = layers.Embedding(5000, 128)(inputs)
+    for _ in range(2):
+        h = layers.LayerNormalization()(h + layers.MultiHeadAttention(4, 32)(h, h))
+        h = layers.LayerNormalization()(h + layers.Dense(128)(layers.Dense(512, activation="gelu")(h)))
+    outputs = layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling1D()(h))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return median_step(model, x, y, 32, 6)
+
+
 def _resnet(keras: Any) -> Any:
     layers = keras.layers
 
@@ -171,12 +191,19 @@ def import_library(keras: Any) -> float:
     return IMPORT_SECONDS * 1e3
 
 
-WORKLOADS = {f.__name__: f for f in (mlp, iris, cifar, lstm, first_epoch, build, graph, predict_one, import_library)}
+WORKLOADS = {
+    f.__name__: f for f in (mlp, iris, cifar, lstm, transformer, first_epoch, build, graph, predict_one, import_library)
+}
 IMPORT_SECONDS = 0.0
 
 
-def main(library: str, workload: str) -> None:
+def main(library: str, workload: str, backend: str = "jax") -> None:
     global IMPORT_SECONDS
+    if library == "native":
+        import native_torch
+
+        print(json.dumps(native_torch.WORKLOADS[workload]()))
+        return
     import numpy  # noqa: F401 - both need it
 
     began = time.perf_counter()

@@ -59,7 +59,7 @@ def test_a_missing_script_is_said_to_be_missing(capsys: pytest.CaptureFixture[st
 def test_an_unknown_backend_is_said_to_be_unknown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("")
     assert cli.main(["run", "--backend", "jaks", str(tmp_path / "a.py")]) == 2
-    assert "must be one of 'jax', 'tensorflow', 'numpy', got 'jaks'" in capsys.readouterr().err
+    assert "must be one of 'jax', 'torch', 'tensorflow', 'numpy', got 'jaks'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["walk"], ["run"]])

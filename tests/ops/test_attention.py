@@ -8,6 +8,7 @@ import pytest
 
 import cornu
 from cornu import layers, ops
+from cornu.backend import load
 from cornu.base.config import settings
 from cornu.base.errors import BackendError
 
@@ -25,6 +26,7 @@ def gpu(monkeypatch):
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+    monkeypatch.setattr(load("jax"), "programs", {})  # those made before know nothing of the kernel
     return calls
 
 

@@ -48,7 +48,6 @@ nan, inf = np.nan, np.inf
         (DTypeError, "bincount: x should be integers, got float32", lambda: ops.bincount(X[0])),
         (ShapeError, "bincount: x should be (n,) or (batch, n)", lambda: ops.bincount(IDS, weights=X)),
         (ArgumentError, "bincount: x should not be negative, got -1", lambda: ops.bincount([1, -1])),
-        (ArgumentError, "bincount: sparse=True", lambda: ops.bincount(IDS, sparse=True)),
         (ShapeError, "segment_sum: segment_ids should have one axis", lambda: ops.segment_sum(X, IDS, 3)),
         (ShapeError, "segment_max: segment_ids should have one axis", lambda: ops.segment_max(X, IDS[None], 3)),
         (ShapeError, "segment_min: segment_ids", lambda: ops.segment_min(KerasTensor((3, 2)), KerasTensor((4,)), 3)),

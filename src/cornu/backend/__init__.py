@@ -37,7 +37,12 @@ __getattr__, __dir__, _public = lazy_names(
 )
 __all__ = ["Array", "B", "Backend", "current", "load", *_public]
 
-_BUILT_IN = {"jax": "JaxBackend", "numpy": "NumpyBackend", "tensorflow": "TensorflowBackend"}
+_BUILT_IN = {
+    "jax": "JaxBackend",
+    "torch": "TorchBackend",
+    "tensorflow": "TensorflowBackend",
+    "numpy": "NumpyBackend",
+}
 _loaded: dict[str | None, Backend] = {}
 
 

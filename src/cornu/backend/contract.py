@@ -10,12 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from cornu.base import tree
+from cornu.base.errors import BackendError, BackendMismatchError
 from cornu.base.spec import Spec, merge_sizes
 
 Array = Any
+_FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch", "tensorflow": "tensorflow"}
 Axis = int | tuple[int, ...] | None
 Unary = Callable[[Array], Array]
 Binary = Callable[[Array, Array], Array]
@@ -31,8 +34,11 @@ class Backend(ABC):
     """Types that pass for this backend's arrays, tracers included."""
     known_arrays: dict[tuple[type, Any], bool]
     """Types and dtypes that were seen to be this backend's arrays, and whether they are floats."""
-    native: Mapping[str, Callable[..., Any]] = {}
-    """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark."""
+    native: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    """Kernels of the framework that replace the body of an op, by op name: each earned by a benchmark.
+
+    They return NotImplemented for arguments that they do not take.
+    """
     probe_sizes: tuple[int, int]
     """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
 
@@ -41,8 +47,15 @@ class Backend(ABC):
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
 
+    concrete: type | None = None
+    """The one type of arrays that hold values, on a backend that gains by running the body of an op as one program."""
+    programs: dict[Any, Callable[..., Any]]
+    """Such programs, by body."""
+    programs_of = -1
+    """The version of the settings that they were made under."""
+
     def __init__(self) -> None:
-        self.known_arrays = {}
+        self.known_arrays, self.programs = {}, {}
 
     # element-wise, one argument
     abs: Unary
@@ -185,6 +198,21 @@ class Backend(ABC):
         """An array of zeros."""
         return self.full(shape, 0, dtype)
 
+    # sparse arrays, of the framework's own kind
+    sparse_types: tuple[type, ...] = ()
+
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        """The sparse array of `values` (n,) at `indices` (n, rank); values of one index add up."""
+        raise BackendError(f"The backend {self.name!r} has no sparse arrays; leave out `sparse=True`.")
+
+    def to_dense(self, x: Any) -> Array:
+        """A sparse array as a dense one."""
+        return x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        """The product of two matrices, one or both sparse."""
+        return self.matmul(self.to_dense(a), self.to_dense(b))
+
     # arrays in and out
     @abstractmethod
     def convert(self, x: Any, dtype: str | None = None) -> Array:
@@ -204,6 +232,16 @@ class Backend(ABC):
     @abstractmethod
     def to_numpy(self, x: Array) -> Any:
         """A NumPy array of the same values; may share memory."""
+
+    def check_foreign(self, x: Any) -> None:
+        """Raises BackendMismatchError if `x` is an array of another framework."""
+        framework = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
+        if framework is not None and framework != self.name:
+            raise BackendMismatchError(
+                f"A {framework} array of shape {tuple(getattr(x, 'shape', ()))} met the backend {self.name!r}. "
+                "Convert it "
+                f"(`numpy.asarray(x)`) or run the call under `cornu.config.backend_scope({framework!r})`."
+            )
 
     def to_numpy_tree(self, x: Any) -> Any:
         """`to_numpy` of a list of arrays, fetched together."""
@@ -272,6 +310,35 @@ class Backend(ABC):
         self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
     ) -> Array | None:
         """Attention of (batch, time, heads, depth) by one kernel that keeps no scores, or None if there is none."""
+        return None
+
+    def fused_lstm(
+        self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array, Array] | None:
+        """All outputs and the last states of an LSTM over xs (time, batch, features), gates i, f, g, o; or None."""
+        return None
+
+    def fused_gru(
+        self, xs: Array, h: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array] | None:
+        """All outputs and the last state of a GRU that resets after the product, bias (2, 3 n); or None.
+
+        The gates are z, r, h.
+        """
+        return None
+
+    def fused_adam(
+        self,
+        values: list[Array],
+        gradients: list[Array],
+        means: list[Array],
+        squares: list[Array],
+        rate: Array,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> tuple[list[Array], list[Array], list[Array]] | None:
+        """Adam's step for all variables, `rate` corrected for the bias: (values, means, squares) after it; or None."""
         return None
 
     # control flow
@@ -362,6 +429,10 @@ class Backend(ABC):
         NumPy arrays among the arguments go to the device.
         """
 
+    def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
+        """The body of an op as one program; arguments at these positions or of these names are its constants."""
+        return body
+
     @abstractmethod
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         """`state = body(i, state)` for i below `steps`, which may be computed: one dispatch for many steps."""
@@ -388,9 +459,9 @@ class Backend(ABC):
         only_batch = all(None not in spec.shape[1:] for spec in specs)
         # Small probes may equal a real size, such as a layer's units: then only the second tells them apart.
         if low > 1000 and only_batch and all(size < low // 16 or size == low for size in _sizes(first)):
-            return _map_specs(lambda a: Spec(tuple(None if s == low else s for s in a.shape), a.dtype), first)
+            return _map_specs(lambda a: replace(a, shape=tuple(None if s == low else s for s in a.shape)), first)
         second = self.abstract_eval(fn, [_filled(spec, high) for spec in specs])
-        return _map_specs(lambda a, b: Spec(merge_sizes(a.shape, b.shape), a.dtype), first, second)
+        return _map_specs(lambda a, b: replace(a, shape=merge_sizes(a.shape, b.shape)), first, second)
 
 
 def _filled(spec: Spec, size: int) -> Spec:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from cornu.backend.contract import Array, Backend, Pairs
-from cornu.base.errors import BackendMismatchError
 
 _SAME_NAME = """
 abs arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil conj cos cosh exp expm1 floor imag isfinite isinf isnan log
@@ -21,7 +20,6 @@ broadcast_to concatenate expand_dims flip repeat reshape searchsorted squeeze st
 einsum matmul tensordot correlate
 """.split()
 _LINALG = "cholesky det eig eigh pinv qr slogdet solve svd".split()
-_FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch", "tensorflow": "tensorflow"}
 
 
 class NamespaceBackend(Backend):
@@ -66,16 +64,6 @@ class NamespaceBackend(Backend):
 
     def rfft(self, x: Array, n: int) -> Array:
         return self.xp.fft.rfft(x, n)
-
-    def check_foreign(self, x: Any) -> None:
-        """Raises BackendMismatchError if `x` is an array of another framework."""
-        framework = _FRAMEWORKS.get(type(x).__module__.partition(".")[0])
-        if framework is not None and framework != self.name:
-            raise BackendMismatchError(
-                f"A {framework} array of shape {tuple(getattr(x, 'shape', ()))} met the backend {self.name!r}. "
-                "Convert it "
-                f"(`numpy.asarray(x)`) or run the call under `cornu.config.backend_scope({framework!r})`."
-            )
 
     def conv_by_patches(
         self,

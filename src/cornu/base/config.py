@@ -19,7 +19,7 @@ from cornu.base.errors import ArgumentError, bad_choice
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _FORMATS = ("channels_last", "channels_first")
-_BUILT_IN_BACKENDS = ("jax", "tensorflow", "numpy")
+_BUILT_IN_BACKENDS = ("jax", "torch", "tensorflow", "numpy")
 
 
 def home() -> Path:
@@ -37,6 +37,12 @@ class _Settings:
     interactive_logging = True
     flash_attention: bool | None = None  # None: where the backend has a kernel for it
     dtype_policy: Any = None  # set by cornu.base.policies
+    version = 0
+    """Counts changes, on which compiled programs may depend."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "version", self.version + 1)
 
 
 class _Local(threading.local):

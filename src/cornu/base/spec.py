@@ -14,10 +14,11 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A shape, whose unknown sizes are None, and a dtype name."""
+    """A shape, whose unknown sizes are None, and a dtype name; `sparse` where the value is a sparse array."""
 
     shape: Shape
     dtype: str
+    sparse: bool = False
 
     @classmethod
     def of(cls, value: Any) -> Spec:

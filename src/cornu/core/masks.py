@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-_masks: dict[int, tuple[Any, Any]] = {}  # id of a value -> (weak reference to it, mask)
+table: dict[int, tuple[Any, Any]] = {}  # id of a value -> (weak reference to it, mask)
 
 
 class Dropped:
@@ -28,7 +28,7 @@ def dropped_by(x: Any) -> str | None:
 
 
 def _lookup(x: Any) -> Any:
-    entry = _masks.get(id(x))
+    entry = table.get(id(x))
     return entry[1] if entry is not None and entry[0]() is x else None
 
 
@@ -36,9 +36,9 @@ def set_mask(x: Any, mask: Any) -> None:
     """Let `mask` (an array, `Dropped` or None) belong to `x`."""
     key = id(x)
     if mask is None:
-        _masks.pop(key, None)
+        table.pop(key, None)
         return
     try:
-        _masks[key] = (weakref.ref(x, lambda _: _masks.pop(key, None)), mask)
+        table[key] = (weakref.ref(x, lambda _: table.pop(key, None)), mask)
     except TypeError:  # scalars of NumPy and the like: they carry no masks
         return

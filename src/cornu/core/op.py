@@ -31,7 +31,12 @@ natives = True
 def op(body: F) -> F: ...
 @overload
 def op(
-    *, promotion: str | None = "same", check: Callable[..., None] | None = None, primitive: str | None = None
+    *,
+    promotion: str | None = "same",
+    check: Callable[..., None] | None = None,
+    primitive: str | None = None,
+    fuse: bool = True,
+    sparse: str | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -41,16 +46,20 @@ def op(
     promotion: str | None = "same",
     check: Callable[..., None] | None = None,
     primitive: str | None = None,
+    fuse: bool = True,
+    sparse: str | None = None,
 ) -> Any:
     """Make an op of a function whose array parameters are annotated `Tensor`, `Untyped` or a `Sequence` of them.
 
     Array-likes among them are converted; those marked `Tensor` are promoted to one dtype (`promotion="same"`), to a
     floating one (`"float"`) or not at all (None). `check`, called first with the same arguments, raises for bad ones.
-    Where the body is but a call of the backend's `primitive`, naming it saves the way through the body.
+    Where the body is but a call of the backend's `primitive`, naming it saves the way through the body. On a backend
+    that compiles, eager calls run the body as one program, unless what it does depends on values (`fuse=False`). Sparse
+    matrices go to the backend's method `sparse`; all other ops make sparse arrays dense.
     With a symbolic tensor among the arguments the body is traced for its result's spec and a node is recorded.
     """
     if body is None:
-        return functools.partial(op, promotion=promotion, check=check, primitive=primitive)
+        return functools.partial(op, promotion=promotion, check=check, primitive=primitive, fuse=fuse, sparse=sparse)
     name = body.__name__
     signature = inspect.signature(body)
     kinds = {
@@ -68,7 +77,20 @@ def op(
     wants_float = join is float_type
     lone = places[0][0] if plain_only and len(places) == 1 else None  # the only array parameter
     pair = plain_only and places == [(0, True), (1, True)]  # two arrays of one dtype and no other
+    listed = places[0][0] if not plain_only and rest is None and len(places) == 1 and join is result_type else None
     fitting = (True,) if wants_float else (True, False)
+    options = [(i, p) for i, p in enumerate(signature.parameters.values()) if i not in kinds]
+    positions = tuple(i for i, p in options if p.kind is p.POSITIONAL_OR_KEYWORD)
+    fuse = fuse and primitive is None and bool(kinds) and all(p.kind is not p.VAR_KEYWORD for _, p in options)
+
+    def program(backend: Backend) -> Callable[..., Any]:
+        """The body as one program of the backend."""
+        if backend.programs_of != config.settings.version:  # bodies read settings, such as the default data format
+            backend.programs, backend.programs_of = {}, config.settings.version
+        found = backend.programs.get((body, natives))
+        if found is None:
+            found = backend.programs[body, natives] = backend.fused(body, positions, tuple(p.name for _, p in options))
+        return found
 
     @functools.wraps(body)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -113,6 +135,9 @@ def op(
                 ready = dtype is not None and floating
                 if ready:
                     args = tuple(backend.scalar(a, dtype) if i in numbers else a for i, a in enumerate(args))
+        if listed is not None and listed < count and type(items := args[listed]) is list and items:
+            kinds_of = {(type(item), getattr(item, "dtype", None)) for item in items}
+            ready = len(kinds_of) == 1 and kinds_of.pop() in known
         if not ready:
             values = list(args)
             at = kinds if rest is None else kinds | dict.fromkeys(range(rest, len(values)), kinds[rest])
@@ -129,6 +154,8 @@ def op(
                             check(*values, **kwargs)
                         return record(OpCall(call), call, tuple(values), kwargs, call)
             try:
+                if sparse is not None and _are_sparse(backend, values):
+                    return getattr(backend, sparse)(*values)
                 _convert(backend, values, at, join)
             except (TypeError, ValueError) as error:
                 if isinstance(error, CornuError):
@@ -139,8 +166,14 @@ def op(
             if check is not None:
                 check(*args, **kwargs)
             if natives and backend.native and (native := backend.native.get(name)):
-                return native(*args, **kwargs)
-            return (body if primitive is None else getattr(backend, primitive))(*args, **kwargs)
+                found = native(*args, **kwargs)
+                if found is not NotImplemented:
+                    return found
+            if primitive is not None:
+                return getattr(backend, primitive)(*args, **kwargs)
+            if fuse and backend.concrete and _fusible(backend.concrete, positions, args, kwargs):
+                return program(backend)(*args, **kwargs)
+            return body(*args, **kwargs)
         except CornuError:
             raise
         except backend.errors as error:
@@ -148,6 +181,29 @@ def op(
 
     call.primitive = primitive  # type: ignore[attr-defined]
     return call
+
+
+_CONSTANTS = {int, bool, str, type(None)}
+"""Types whose equal values are the same constant of a compiled program."""
+
+
+def _fusible(concrete: type, positions: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether all arrays hold values, and the arguments at the positions, or named, can be constants of a program."""
+    for i, value in enumerate(args):
+        if i in positions:
+            if type(value) not in _CONSTANTS and not _is_constant(value):
+                return False
+        elif type(value) is not concrete and value is not None:
+            if type(value) is not list or any(type(item) is not concrete for item in value):
+                return False
+    return all(type(value) in _CONSTANTS or _is_constant(value) for value in kwargs.values())
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether equal values of this kind are the same: not so 0.0 and -0.0, (1,) and (True,), NaN and itself."""
+    if type(value) is float:
+        return value == value and value != 0
+    return type(value) is tuple and all(type(item) is int for item in value)
 
 
 def structured_op(body: F) -> F:
@@ -203,12 +259,24 @@ def _joined(join: Callable[..., str], floatx: str, *kinds: Any) -> str:
 def _array_or_scalar(backend: Backend, value: Any) -> Any:
     """An array of the backend, or a Python scalar, whose dtype is weak."""
     array_types: tuple[Any, ...] = backend.array_types
+    if isinstance(value, backend.sparse_types):
+        return backend.to_dense(value)
     if isinstance(value, array_types):
         backend.known_arrays[type(value), value.dtype] = is_float(standardize_dtype(value.dtype))
         return value
     if isinstance(value, bool | int | float | complex):
         return value
     return backend.convert(value.value if isinstance(value, Variable) else value)
+
+
+def _are_sparse(backend: Backend, values: list[Any]) -> bool:
+    """Whether the values are matrices of one dtype, some of them sparse; then the others become arrays."""
+    if not any(isinstance(value, backend.sparse_types) for value in values):
+        return False
+    for i, value in enumerate(values):
+        if not isinstance(value, backend.sparse_types):
+            values[i] = backend.convert(value.value if isinstance(value, Variable) else value)
+    return len({standardize_dtype(v.dtype) for v in values}) == 1 and all(len(v.shape) == 2 for v in values)
 
 
 def _as_array(backend: Backend, value: Any, dtype: str | None, beside_array: bool) -> Array:

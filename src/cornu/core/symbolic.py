@@ -184,6 +184,6 @@ def record(
         found = infer(call, specs, variables())
         if key:
             _cache[key] = found
-    outputs = tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype) if isinstance(s, Spec) else s, found)
+    outputs = tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype, s.sparse) if isinstance(s, Spec) else s, found)
     Node(operation, args, kwargs, outputs)
     return outputs

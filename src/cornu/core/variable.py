@@ -141,6 +141,17 @@ class Variable(Operators):
         with config.backend_scope(self._backend):
             return backend.to_numpy(self._read()).copy()
 
+    def to_backend(self, name: str) -> None:
+        """Belong to another backend from now on, with the same value."""
+        if name == self._backend:
+            return
+        value = None if self._value is None else self.numpy()
+        with config.backend_scope(name):
+            self.dtype = B.canonical_dtype(self.dtype)
+            self._value = None if value is None else B.convert(value, self.dtype)
+        self._backend, self._shared = name, False
+        changed()
+
     def assign(self, value: Any) -> Array:
         """Set the value; its shape must be the variable's. Returns the new value."""
         if isinstance(value, Variable):

@@ -6,7 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -88,6 +88,8 @@ class Layer(Configurable):
     """Attributes on which no compiled program depends."""
     _version = 0
     _build_shapes: dict[str, Any] | None
+    _again: tuple[Any, ...] | None
+    """What the last call was like, if one like it needs no more checks: see `_call_again`."""
 
     def __init__(
         self,
@@ -130,6 +132,7 @@ class Layer(Configurable):
         instance._losses_call = None
         instance._last_call = None
         instance._build_shapes = None
+        instance._again = None
         return instance
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -405,9 +408,22 @@ class Layer(Configurable):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer on tensors, NumPy arrays or symbolic tensors, building it first if need be."""
+        if self._again is not None and not kwargs and len(args) == 1:
+            kind, dtype, shape, version, policy, training = self._again
+            x = args[0]
+            if (
+                type(x) is kind
+                and x.shape == shape
+                and x.dtype == dtype
+                and version == self._version
+                and policy is self._dtype_policy
+                and not masks.table
+                and context.inspect is None
+            ):
+                return self._call_again(x, training)
         self._check_initialised()
         signature = _signature(type(self).call)
-        args, kwargs = self._convert(args), self._convert(kwargs)
+        given, (args, kwargs) = args, (self._convert(args), self._convert(kwargs))
         training = kwargs.get("training")
         if not signature.training and not signature.open:
             kwargs.pop("training", None)
@@ -421,18 +437,47 @@ class Layer(Configurable):
                 self._last_call = context.call
         elif training is not None and training != outer.training:
             context.call = _Call(training)
+        plain = len(given) == 1 and not kwargs and given[0] is args[0] and hasattr(args[0], "shape")
         try:
-            return self._call_on_values(signature, args, kwargs)
+            outputs = self._call_on_values(signature, args, kwargs)
         except (OpError, ShapeError, DTypeError, ArgumentError) as error:
-            if getattr(error, "layer", None) or self._label() in str(error):
-                raise
-            shapes = tree.map_structure(lambda x: known_shape(x) if hasattr(x, "shape") else x, args)
-            shown = shapes[0] if len(shapes) == 1 else shapes
-            wrapped = type(error)(f"{self._label()}, called on inputs of shape {shown}: {error}")
-            wrapped.layer = self.name  # type: ignore[attr-defined]
-            raise wrapped from error
+            self._explain(error, args)
         finally:
             context.call = outer
+        if plain and self.activity_regularizer is None and type(self).compute_mask is Layer.compute_mask:
+            x = args[0]
+            default = signature.training_default or False if signature.training else None
+            self._again = type(x), x.dtype, x.shape, self._version, self._dtype_policy, default
+        return outputs
+
+    def _call_again(self, x: Any, training: bool | None) -> Any:
+        """The call on a tensor like that of the last call, for which everything was checked; there are no masks."""
+        outer, names, cast = context.call, context.names, context.autocast
+        if outer is None:
+            context.call = _Call(None)
+            if context.scope is None or not context.scope.abstract:
+                self._last_call = context.call
+        context.names = names if names and names[-1] == self.name else (*names, self.name)
+        context.autocast = self._dtype_policy.compute_dtype if self.autocast else None
+        try:
+            if training is None:
+                return self.call(x)
+            inherited = context.call.training
+            return self.call(x, training=training if inherited is None else inherited)
+        except (OpError, ShapeError, DTypeError, ArgumentError) as error:
+            self._explain(error, (x,))
+        finally:
+            context.call, context.names, context.autocast = outer, names, cast
+
+    def _explain(self, error: Exception, args: tuple[Any, ...]) -> NoReturn:
+        """Raise the error with the layer's name and the shapes of its inputs, unless it names the layer already."""
+        if getattr(error, "layer", None) or self._label() in str(error):
+            raise error
+        shapes = tree.map_structure(lambda x: known_shape(x) if hasattr(x, "shape") else x, args)
+        shown = shapes[0] if len(shapes) == 1 else shapes
+        wrapped = type(error)(f"{self._label()}, called on inputs of shape {shown}: {error}")
+        wrapped.layer = self.name  # type: ignore[attr-defined]
+        raise wrapped from error
 
     def _call_on_values(self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         arguments = dict(zip(signature.names, args, strict=False)) | kwargs
@@ -577,7 +622,9 @@ class Layer(Configurable):
             return self(*full_args, **full_kwargs)
 
         found = infer(call, [Spec(leaves[i].shape, leaves[i].dtype) for i in at])
-        return tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype) if isinstance(s, Spec) else s, found)
+        return tree.map_structure(
+            lambda s: KerasTensor(s.shape, s.dtype, s.sparse) if isinstance(s, Spec) else s, found
+        )
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """As calling the layer on symbolic tensors."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from cornu import ops, saving
+from cornu.backend import load
 from cornu.base import config, tree
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, UnknownNameError, did_you_mean
@@ -15,8 +16,10 @@ from cornu.base.spec import Spec
 from cornu.core import configurable, masks
 from cornu.core.state import infer, known_shape
 from cornu.core.symbolic import KerasTensor
+from cornu.layers import foreign
 from cornu.layers.layer import Layer
 from cornu.models.summary import summary
+from cornu.random.seed import global_generator
 from cornu.training.trainer import Trainer
 
 
@@ -65,6 +68,29 @@ class Model(Trainer, Layer):
         outputs = super().__call__(*args, **kwargs)
         self._traced = True
         return outputs
+
+    def to_backend(self, backend: str) -> Model:
+        """Move the model to another backend, with its weights, seeds, metrics and optimizer; returns it.
+
+        Training goes on where it was. Layers made of another framework's code stay what they are.
+        """
+        load(backend)
+        state = dict.fromkeys([*self.variables, *self.metrics_variables])
+        for kind in ("train", "test"):
+            with config.backend_scope(self._backend):
+                state |= dict.fromkeys(self._engine_variables(kind))
+        for variable in state:
+            if variable is not global_generator().state:
+                variable.to_backend(backend)
+        for layer in self._flatten_layers():
+            layer._version, layer._again = layer._version + 1, None  # programs and checks of the old one are stale
+            if isinstance(layer, Model):
+                layer._backend, layer._engines = backend, {}
+        return self
+
+    def as_torch(self) -> Any:
+        """The model as a `torch.nn.Module` whose parameters are the model's own; on the backend PyTorch."""
+        return foreign.LayerModule(self)
 
     @property
     def layers(self) -> list[Layer]:

@@ -185,7 +185,11 @@ def _needs_values(x: Any, op_name: str, repair: str) -> None:
         )
 
 
-@op(promotion=None, check=lambda x: _needs_values(x, "nonzero", "Call it eagerly, or use `ops.where` with a mask."))
+@op(
+    promotion=None,
+    check=lambda x: _needs_values(x, "nonzero", "Call it eagerly, or use `ops.where` with a mask."),
+    fuse=False,
+)
 def nonzero(x: Tensor) -> tuple[Array, ...]:
     """The indices of the elements that are not 0, for each axis an int32 tensor; on values only, not compiled."""
     flat = B.not_equal(ravel(x), 0)
@@ -207,7 +211,7 @@ def _check_unique(
         _needs_values(x, "unique", "Pass `size`, the number of results to return.")
 
 
-@op(check=_check_unique)
+@op(check=_check_unique, fuse=False)
 def unique(
     x: Tensor,
     sorted: bool = True,

@@ -62,7 +62,7 @@ def _epsilon(x: Array) -> float:
     return float(max(x.shape[-2:]) * limits.eps)
 
 
-@op(promotion="float", check=_matrices("cholesky"))
+@op(promotion="float", check=_matrices("cholesky"), fuse=False)
 @in_float32
 def cholesky(x: Tensor, upper: bool = False) -> Array:
     """The lower triangular L with L · Lᴴ = x, or `upper` Lᴴ, of a symmetric (the symmetric part is taken) matrix.

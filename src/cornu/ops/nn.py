@@ -208,9 +208,11 @@ def _check_classes(x: Any, num_classes: int, *_: Any, **__: Any) -> None:
 def one_hot(x: Untyped, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Array:
     """1 at the index, 0 elsewhere, along a new axis of `num_classes`; indices outside give all zeros.
 
-    The result is dense; `sparse` is accepted for compatibility.
+    With `sparse` it is a sparse tensor of the backend's own kind, which `matmul` takes as it is.
     """
     axis = axis % (x.ndim + 1)
+    if sparse:
+        return _hot(x, B.cast(x, "int32") * 0 == 0, num_classes, axis, None, dtype)
     classes = B.reshape(B.arange(0, num_classes, 1, "int32"), [-1 if i == axis else 1 for i in range(x.ndim + 1)])
     return B.cast(B.expand_dims(B.cast(x, "int32"), axis) == classes, standardize_dtype(dtype))
 
@@ -219,11 +221,41 @@ def one_hot(x: Untyped, num_classes: int, axis: int = -1, dtype: Any = None, spa
 def multi_hot(
     inputs: Untyped, num_classes: int | None = None, axis: int = -1, dtype: Any = None, sparse: bool = False
 ) -> Array:
-    """1 at every index of the last axis, which becomes `num_classes` long: (…, count) -> (…, num_classes)."""
+    """1 at every index of the last axis, which becomes `num_classes` long: (…, count) -> (…, num_classes).
+
+    With `sparse` it is a sparse tensor of the backend's own kind, which `matmul` takes as it is.
+    """
     if num_classes is None:
         raise ArgumentError("multi_hot: give `num_classes`, the length of the result's last axis.")
-    hot = one_hot(inputs, num_classes, axis, dtype)
-    return B.max(hot, axis=1 if inputs.ndim > 1 else 0)
+    over = 1 if inputs.ndim > 1 else 0
+    place = axis % (inputs.ndim + 1)
+    if not sparse or place == over:
+        return B.max(one_hot(inputs, num_classes, axis, dtype), axis=over)
+    along = over - (place < over)  # the axis of `inputs` that is reduced
+    one, other = B.expand_dims(inputs, along), B.expand_dims(inputs, along + 1)
+    count = inputs.shape[along]
+    earlier = B.reshape(
+        B.convert(np.tri(count, k=-1, dtype=bool)),
+        [count if i in (along, along + 1) else 1 for i in range(inputs.ndim + 1)],
+    )
+    repeated = B.any(B.logical_and(one == other, earlier), axis=along + 1)
+    return _hot(inputs, B.logical_not(repeated), num_classes, place, over, dtype)
+
+
+def _hot(x: Array, first: Array, num_classes: int, axis: int, over: int | None, dtype: Any) -> Any:
+    """The sparse tensor of 1 at the class numbers that are `first` and valid, along `axis`, without the axis `over`."""
+    x = B.cast(x, "int32")
+    valid = B.logical_and(first, B.logical_and(x >= 0, x < num_classes))  # what is not holds an explicit 0
+    places = [
+        B.broadcast_to(B.reshape(B.arange(0, n, 1, "int32"), [-1 if i == k else 1 for i in range(x.ndim)]), x.shape)
+        for k, n in enumerate(x.shape)
+    ]
+    places.insert(axis, B.where(valid, x, 0))
+    shape = [*x.shape[:axis], num_classes, *x.shape[axis:]]
+    if over is not None:
+        del places[over], shape[over]
+    indices = B.stack([B.reshape(place, (-1,)) for place in places], -1)
+    return B.sparse(indices, B.reshape(B.cast(valid, standardize_dtype(dtype)), (-1,)), shape)
 
 
 # normalisation

@@ -32,10 +32,17 @@ def _check_matmul(x1: Any, x2: Any) -> None:
         )
 
 
-@op(check=_check_matmul, primitive="matmul")
+@op(check=_check_matmul, primitive="matmul", sparse="sparse_matmul")
 def matmul(x1: Tensor, x2: Tensor) -> Array:
     """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast."""
     return B.matmul(x1, x2)
+
+
+@op
+def dense(x: Tensor, kernel: Tensor, bias: Tensor = None) -> Array:
+    """x · kernel + bias: (…, n), (n, m), (m,) -> (…, m); a layer's own, no public op."""
+    product = matmul(x, kernel)
+    return product if bias is None else product + bias
 
 
 @op

@@ -42,13 +42,18 @@ def dtype(x: Any) -> str:
 
 def is_tensor(x: Any) -> bool:
     """Whether `x` is an array of the current backend or a symbolic tensor."""
-    return isinstance(x, (*current().array_types, KerasTensor))
+    backend = current()
+    return isinstance(x, (*backend.array_types, *backend.sparse_types, KerasTensor))
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None) -> Any:
-    """`x` as a tensor of the current backend, in `dtype` if given."""
+    """`x` as a tensor of the current backend, in `dtype` if given. With `sparse=False` a sparse one becomes dense."""
     if isinstance(x, KerasTensor):
         return x if dtype is None else cast(x, dtype)
+    if isinstance(x, B.sparse_types):
+        if sparse is not False and dtype in (None, standardize_dtype(getattr(x, "dtype", None))):
+            return x
+        x = B.to_dense(x)
     if isinstance(x, Variable):
         x = x.value
     return B.convert(x, None if dtype is None else standardize_dtype(dtype))

@@ -32,6 +32,8 @@ def _levels(name: str, top: int) -> Callable[..., None]:
     def check(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> None:
         if method not in _METHODS:
             raise bad_choice(f"{name}: method", method, _METHODS)
+        if type(q) in (int, float) and 0 <= q <= top:
+            return
         if not B.is_tracing(q) and not ((np.asarray(q) >= 0) & (np.asarray(q) <= top)).all():
             raise ArgumentError(f"{name}: q should lie in [0, {top}], got {np.asarray(q).tolist()}.")
 
@@ -50,6 +52,8 @@ def _quantile(x: Array, q: Any, axis: Any, method: str, keepdims: bool, skip_nan
     ordered = B.sort(B.reshape(ordered, (size, -1)), axis=0)  # NaN comes last
     valid = B.sum(B.cast(B.logical_not(B.isnan(ordered)), standardize_dtype(x.dtype)), axis=0) if skip_nan else size
     levels = q.reshape(-1, 1)
+    if skip_nan:  # the ranks are counts of what is valid, on the device
+        levels = B.convert(levels, standardize_dtype(x.dtype))
     place = levels * valid if method == "inverted_cdf" else levels * (valid - 1)
     low, high = place // 1, -(-place // 1)
     if method == "inverted_cdf":
@@ -290,15 +294,14 @@ def _check_bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: boo
             f"bincount: x should be (n,) or (batch, n) and weights of the same shape, got shapes {shape(x)} of x and "
             f"{given} of weights."
         )
-    if sparse:
-        raise ArgumentError("bincount: sparse=True is not possible, for there are no sparse tensors; leave it out.")
 
 
-@op(promotion=None, check=_check_bincount)
+@op(promotion=None, check=_check_bincount, fuse=False)
 def bincount(x: Untyped, weights: Tensor = None, minlength: int = 0, sparse: bool = False) -> Array:
     """How often each of 0, 1, …, max(x) occurs along the last axis, or the sums of the weights of its occurrences.
 
-    At least `minlength` long. The size depends on the values, so x has to be known: eager only.
+    At least `minlength` long; a sparse tensor if `sparse`. The size depends on the values, so x has to be known: eager
+    only.
     """
     if B.is_tracing(x):
         raise ArgumentError(
@@ -313,7 +316,11 @@ def bincount(x: Untyped, weights: Tensor = None, minlength: int = 0, sparse: boo
     rows = x.shape[0] if x.ndim == 2 else 1
     ids = (values.reshape(rows, x.shape[-1]) + size * np.arange(rows)[:, None]).reshape(-1)
     found = segment_sum(B.reshape(weights, (-1,)), B.convert(ids, "int32"), rows * size)
-    return B.reshape(found, (*x.shape[:-1], size))
+    found = B.reshape(found, (*x.shape[:-1], size))
+    if not sparse:
+        return found
+    places = np.argwhere(B.to_numpy(found)).astype("int32")
+    return B.sparse(B.convert(places), B.convert(B.to_numpy(found)[tuple(places.T)]), found.shape)
 
 
 def _check_digitize(x: Any, bins: Any) -> None:
@@ -410,7 +417,7 @@ def _extreme(dtype: str, sign: int) -> Any:
     return int(np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min)
 
 
-@op(promotion=None, check=_segments("segment_sum"))
+@op(promotion=None, check=_segments("segment_sum"), fuse=False)
 def segment_sum(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """The sums of the rows of `data` with the same id: (n, …), (n,) -> (num_segments, …); no rows add up to 0.
 
@@ -420,19 +427,19 @@ def segment_sum(data: Tensor, segment_ids: Untyped, num_segments: int | None = N
     return _reduced("segment_sum", data, segment_ids, num_segments, "add", 0)
 
 
-@op(promotion=None, check=_segments("segment_max"))
+@op(promotion=None, check=_segments("segment_max"), fuse=False)
 def segment_max(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """As `segment_sum`, the largest; of no rows -inf, or the dtype's least value."""
     return _reduced("segment_max", data, segment_ids, num_segments, "max", _extreme(standardize_dtype(data.dtype), -1))
 
 
-@op(promotion=None, check=_segments("segment_min"))
+@op(promotion=None, check=_segments("segment_min"), fuse=False)
 def segment_min(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """As `segment_sum`, the smallest; of no rows inf, or the dtype's largest value."""
     return _reduced("segment_min", data, segment_ids, num_segments, "min", _extreme(standardize_dtype(data.dtype), 1))
 
 
-@op(promotion=None, check=_segments("segment_prod"))
+@op(promotion=None, check=_segments("segment_prod"), fuse=False)
 def segment_prod(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
     """As `segment_sum`, the product; of no rows 1."""
     # By doubling spans within the sorted segments: frameworks scatter products without a gradient.

@@ -86,6 +86,27 @@ class Adam(_Moments):
         rate = B.cast(learning_rate * self._once(self._correction), variable.dtype)
         variable.assign(variable.value - rate * m / (B.sqrt(v) + self.epsilon))
 
+    def _update_together(self, grads: Sequence[Array], variables: Sequence[Variable], learning_rate: Array) -> bool:
+        if self.amsgrad or type(self).update_step is not Adam.update_step:
+            return False
+        means, squares = ([slots[self._index[v]] for v in variables] for slots in (self._momentums, self._velocities))
+        groups = [[v.value for v in group] for group in (variables, means, squares)]
+        found = B.fused_adam(
+            groups[0],
+            list(grads),
+            *groups[1:],
+            learning_rate * self._once(self._correction),
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+        )
+        if found is None:
+            return False
+        for group, values in zip((variables, means, squares), found, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        return True
+
 
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient's adaptive scale. https://arxiv.org/abs/1711.05101"""

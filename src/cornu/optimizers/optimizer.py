@@ -417,8 +417,9 @@ class Optimizer(Configurable):
                 variable.assign(value - value * B.cast(rate * self.weight_decay, variable.dtype))
         self._per_step = []
         try:
-            for gradient, variable in zip(grads, variables, strict=True):
-                self.update_step(gradient, variable, rate)
+            if not self._update_together(grads, variables, rate):
+                for gradient, variable in zip(grads, variables, strict=True):
+                    self.update_step(gradient, variable, rate)
         finally:
             self._per_step = None
         if self.use_ema:
@@ -426,6 +427,10 @@ class Optimizer(Configurable):
         for variable in variables:
             if variable.constraint is not None:
                 variable.assign(variable.constraint(variable.value))
+
+    def _update_together(self, grads: Sequence[Array], variables: Sequence[Variable], learning_rate: Array) -> bool:
+        """Apply the rule to all variables by one kernel; false where the backend has none for it."""
+        return False
 
     def _clip(self, grads: list[Array]) -> list[Array]:
         if self.clipvalue:

@@ -63,7 +63,9 @@ def beta(shape: Sequence[int], alpha: Any, beta: Any, dtype: Any = None, seed: A
     dtype = _float(dtype, "beta")
     key = draw_key(seed)
     x = B.random_gamma(key, standardize_shape(shape), B.convert(alpha, dtype), dtype)
-    y = B.random_gamma(key + B.convert([1 << 31, 0], "uint32"), standardize_shape(shape), B.convert(beta, dtype), dtype)
+    y = B.random_gamma(
+        B.add(key, B.convert([1 << 31, 0], "uint32")), standardize_shape(shape), B.convert(beta, dtype), dtype
+    )
     return x / (x + y)
 
 

@@ -61,7 +61,7 @@ class SeedGenerator(Configurable):
     def next(self, ordered: bool = True) -> Array:
         """The next key: two uint32."""
         key = self.state._read()
-        self.state.assign(key + B.convert([0, 1], "uint32"))
+        self.state.assign(B.add(key, B.convert([0, 1], "uint32")))
         return key
 
     def get_config(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.sparse import BCOO
 from jax.scipy import linalg, special
 
 from cornu.backend.contract import Array, Pairs
@@ -31,12 +32,14 @@ class JaxBackend(NamespaceBackend):
 
     name = "jax"
     array_types = (jax.Array,)
+    sparse_types = (BCOO,)
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
 
     def __init__(self) -> None:
         super().__init__(jnp)
         keep_freed_memory()
         self._local = threading.local()
+        self.concrete = type(jnp.zeros(()))
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
         self.erfc, self.i0e = special.erfc, special.i0e
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
@@ -69,8 +72,17 @@ class JaxBackend(NamespaceBackend):
         wanted = _numpy_dtype(self.canonical_dtype(dtype))
         return x if x.dtype == wanted else x.astype(wanted)
 
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        return BCOO((values, indices), shape=tuple(shape))
+
+    def to_dense(self, x: Any) -> Array:
+        return x.todense() if isinstance(x, BCOO) else x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        return self.to_dense(a @ b)
+
     def to_numpy(self, x: Array) -> Any:
-        return np.asarray(x)
+        return np.asarray(self.to_dense(x))
 
     def to_numpy_tree(self, x: Any) -> Any:
         return jax.device_get(x)
@@ -242,6 +254,9 @@ class JaxBackend(NamespaceBackend):
     def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
         return jax.jit(fn, donate_argnums=0 if donate else ())
 
+    def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
+        return jax.jit(body, static_argnums=positions, static_argnames=names)
+
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         return lax.fori_loop(0, steps, body, state)
 
@@ -251,7 +266,8 @@ class JaxBackend(NamespaceBackend):
         def arrays_only(arrays: list[Array]) -> list[Array]:
             result = fn(arrays)
             plain[:] = [result]
-            return [leaf for leaf in tree.flatten(result) if isinstance(leaf, jax.Array)]
+            leaves = (leaf.data if isinstance(leaf, BCOO) else leaf for leaf in tree.flatten(result))
+            return [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
 
         before, self._local.inferring = self._inferring, True
         struct: Any = jax.ShapeDtypeStruct
@@ -260,9 +276,14 @@ class JaxBackend(NamespaceBackend):
             found = iter(jax.eval_shape(arrays_only, structs))
         finally:
             self._local.inferring = before
-        return tree.map_structure(
-            lambda leaf: Spec.of(next(found)) if isinstance(leaf, jax.Array) else leaf, plain.pop()
-        )
+
+        def spec(leaf: Any) -> Any:
+            if not isinstance(leaf, jax.Array | BCOO):
+                return leaf
+            struct = Spec.of(next(found))
+            return struct if isinstance(leaf, jax.Array) else Spec(tuple(leaf.shape), struct.dtype, sparse=True)
+
+        return tree.map_structure(spec, plain.pop())
 
 
 @contextmanager

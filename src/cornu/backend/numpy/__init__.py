@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 
 import ml_dtypes
 import numpy as np
+from scipy import sparse as scipy_sparse
 from scipy import special
 from scipy.linalg import lapack
 
+from cornu.backend import host_random
 from cornu.backend.contract import Array, Axis, Pairs
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import tree
@@ -35,6 +37,7 @@ class NumpyBackend(NamespaceBackend):
 
     name = "numpy"
     array_types = (np.ndarray, np.generic)
+    sparse_types = (scipy_sparse.sparray, scipy_sparse.spmatrix)
     probe_sizes = (48, 96)  # these are computed for real
     loops_in_python = True
 
@@ -153,8 +156,17 @@ class NumpyBackend(NamespaceBackend):
     def cast(self, x: Array, dtype: str) -> Array:
         return np.asarray(x).astype(_dtype(dtype), copy=False)
 
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        return scipy_sparse.coo_array((values, tuple(np.moveaxis(indices, -1, 0))), shape=tuple(shape))
+
+    def to_dense(self, x: Any) -> Array:
+        return x.toarray() if isinstance(x, self.sparse_types) else x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        return self.to_dense(a @ b)
+
     def to_numpy(self, x: Array) -> Any:
-        return np.asarray(x)
+        return np.asarray(self.to_dense(x))
 
     def copy(self, x: Array) -> Array:
         return np.array(x)
@@ -227,29 +239,24 @@ class NumpyBackend(NamespaceBackend):
         ys = ys[::-1] if reverse else ys
         return carry, tree.map_structure(lambda *steps: None if steps[0] is None else np.stack(steps), *ys)
 
-    def _generator(self, key: Array) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.asarray(key, np.uint64)))
-
     def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
-        drawn = self._generator(key).random(tuple(shape), np.float32).astype(_dtype(dtype))
+        drawn = host_random.uniform(key, shape).astype(_dtype(dtype))
         return np.where(drawn < 1, drawn, drawn.dtype.type(0))  # 16-bit rounding may reach 1
 
     def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
-        return self._generator(key).standard_normal(tuple(shape), np.float32).astype(_dtype(dtype))
+        return host_random.normal(key, shape).astype(_dtype(dtype))
 
     def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
-        low, high = special.ndtr([-2.0, 2.0])
-        uniform = self._generator(key).uniform(low, high, tuple(shape))
-        return np.clip(special.ndtri(uniform), -2, 2).astype(_dtype(dtype))
+        return host_random.truncated_normal(key, shape).astype(_dtype(dtype))
 
     def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
-        return self._generator(key).integers(low, high, tuple(shape)).astype(_dtype(dtype))
+        return host_random.integers(key, shape, low, high).astype(_dtype(dtype))
 
     def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
-        return self._generator(key).standard_gamma(alpha, tuple(shape)).astype(_dtype(dtype))
+        return host_random.gamma(key, shape, alpha).astype(_dtype(dtype))
 
     def random_permutation(self, key: Array, size: int) -> Array:
-        return self._generator(key).permutation(size).astype("int32")
+        return host_random.permutation(key, size).astype("int32")
 
     def require_gradients(self) -> NoReturn:
         raise BackendError(
@@ -285,9 +292,12 @@ class NumpyBackend(NamespaceBackend):
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         arrays = [np.ones([size or 0 for size in spec.shape], _dtype(spec.dtype)) for spec in specs]
         with np.errstate(all="ignore"), self._tracing(True):
-            return tree.map_structure(
-                lambda leaf: Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf, fn(arrays)
-            )
+            return tree.map_structure(self._spec, fn(arrays))
+
+    def _spec(self, leaf: Any) -> Any:
+        if isinstance(leaf, self.sparse_types):
+            return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), sparse=True)
+        return Spec.of(leaf) if isinstance(leaf, self.array_types) else leaf
 
 
 def _or_nan(decompose: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from cornu.base.errors import ShapeError
 from cornu.layers.checks import positive_int
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.ops import matmul
+from cornu.ops.products import dense
 
 
 class Dense(Layer):
@@ -71,7 +71,5 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
 
     def call(self, inputs: Array, training: bool | None = None) -> Array:
-        outputs = matmul(inputs, self.kernel)
-        if self.bias is not None:
-            outputs = outputs + self.bias.value
+        outputs = dense(inputs, self.kernel.value, None if self.bias is None else self.bias.value)
         return outputs if self.activation is None else self.activation(outputs)

@@ -108,9 +108,14 @@ class Cell(Layer):
         """The outputs and the new states, from the projected inputs of one step."""
         raise NotImplementedError
 
-    def has_whole_loop(self, training: bool) -> bool:
-        """Whether `whole_loop(xs, states, reverse, every)` computes what steps would, only faster."""
-        return False
+    def whole_loop(
+        self, xs: Array, states: list[Array], reverse: bool, every: bool, training: bool
+    ) -> tuple[Array | None, list[Array]] | None:
+        """What steps over xs (time, batch, features) would compute, only faster; None where that cannot be.
+
+        The outputs of all steps, or None unless `every`, and the last states.
+        """
+        return None
 
     def output_of(self, states: list[Array]) -> Array:
         """The output that was returned with these states."""
@@ -155,6 +160,12 @@ class Cell(Layer):
             mask = dropout(B.zeros(like.shape, self.compute_dtype) + 1, rate, seed=self.seed_generator)
             self._masks[kind] = (context.scope, mask)
         return mask
+
+
+def is_plain(cell: Any, training: bool) -> bool:
+    """Whether a gated cell has the usual activations and no dropout, as fused loops want it."""
+    usual = cell.activation is activations.tanh and cell.recurrent_activation is activations.sigmoid
+    return usual and not (training and (cell.dropout or cell.recurrent_dropout))
 
 
 def _is_open(scope: StateScope | None) -> bool:

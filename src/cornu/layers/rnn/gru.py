@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cornu import activations, ops
+from cornu.backend import B
 from cornu.backend.contract import Array
-from cornu.layers.rnn.cell import Cell
+from cornu.layers.rnn.cell import Cell, is_plain
 from cornu.layers.rnn.rnn import CellRNN
 from cornu.layers.weights import make_weight
 
@@ -83,6 +84,15 @@ class GRUCell(Cell):
         candidate = r * recurrent[:, 2 * n :] if self.reset_after else ops.matmul(r * masked, kernel[:, 2 * n :])
         h = z * h + (1 - z) * tau(projected[:, 2 * n :] + candidate)
         return h, [h]
+
+    def whole_loop(
+        self, xs: Array, states: list[Array], reverse: bool, every: bool, training: bool
+    ) -> tuple[Array | None, list[Array]] | None:
+        if not (self.reset_after and is_plain(self, training) and type(self).step is GRUCell.step):
+            return None
+        bias = None if self.bias is None else self.bias.value
+        found = B.fused_gru(xs, *states, self.kernel.value, self.recurrent_kernel.value, bias, reverse)
+        return None if found is None else (found[0] if every else None, [found[1]])
 
 
 class GRU(CellRNN, cell=GRUCell):

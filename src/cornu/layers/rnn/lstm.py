@@ -9,7 +9,7 @@ from cornu import activations, ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
-from cornu.layers.rnn.cell import Cell
+from cornu.layers.rnn.cell import Cell, is_plain
 from cornu.layers.rnn.rnn import CellRNN
 
 
@@ -83,17 +83,19 @@ class LSTMCell(Cell):
         h = sigma(z[:, 3 * n :]) * tau(c)
         return h, [h, c]
 
-    def has_whole_loop(self, training: bool) -> bool:
-        plain = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
-        return (
-            plain and type(self).step is LSTMCell.step and not (training and (self.dropout or self.recurrent_dropout))
-        )
-
-    def whole_loop(self, xs: Array, states: list[Array], reverse: bool, every: bool) -> tuple[Any, list[Array]]:
-        """The outputs of all steps of xs (time, batch, features), or None unless `every`, and the last states."""
-        bias = B.zeros((4 * self.units,), standardize_dtype(xs.dtype)) if self.bias is None else self.bias.value
-        outputs, h, c = _loop(reverse, every)(xs, *states, self.kernel.value, self.recurrent_kernel.value, bias)
-        return outputs, [h, c]
+    def whole_loop(
+        self, xs: Array, states: list[Array], reverse: bool, every: bool, training: bool
+    ) -> tuple[Array | None, list[Array]] | None:
+        if not (is_plain(self, training) and type(self).step is LSTMCell.step):
+            return None
+        kernel, recurrent = self.kernel.value, self.recurrent_kernel.value
+        bias = None if self.bias is None else self.bias.value
+        found = B.fused_lstm(xs, *states, kernel, recurrent, bias, reverse)
+        if found is None:
+            bias = B.zeros((4 * self.units,), standardize_dtype(xs.dtype)) if bias is None else bias
+            found = _loop(reverse, every)(xs, *states, kernel, recurrent, bias)
+        outputs, *states = found
+        return (outputs if every else None), states
 
 
 class LSTM(CellRNN, cell=LSTMCell):

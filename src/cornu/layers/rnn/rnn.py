@@ -216,9 +216,11 @@ class RNN(Layer):
 
     def _projected_loop(self, xs: Array, states: Any, counts: Any, training: bool, cells: Any) -> tuple[Any, Any, Any]:
         cell = self.cell
-        if counts is None and not self.unroll and isinstance(cell, Cell) and cell.has_whole_loop(training):
-            outputs, states = cell.whole_loop(xs, states, self.go_backwards, self.return_sequences)
-            return cell.output_of(states), outputs, states
+        if counts is None and not self.unroll and isinstance(cell, Cell):
+            found = cell.whole_loop(xs, states, self.go_backwards, self.return_sequences, training)
+            if found is not None:
+                outputs, states = found
+                return cell.output_of(states), outputs, states
         if training:
             for one in cells:
                 one.draw_masks(xs.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,11 @@ def _expit(x: Any) -> Any:
 def _one_hot(x: Any, n: int, axis: int = -1, dtype: Any = None) -> Any:
     hot = (np.asarray(x)[..., None] == np.arange(n)).astype(float)
     return np.moveaxis(hot, -1, axis)
+
+
+def _sparse(name: str, **options: Any) -> Callable[..., Any]:
+    """The op with `sparse=True`."""
+    return lambda ops, *args: getattr(ops, name)(*args, sparse=True, **options)
 
 
 def _multi_hot(x: Any, n: int) -> Any:
@@ -80,6 +86,38 @@ NETWORKS = [
     C("one_hot", (ints(2, 3), 4), _one_hot, {"axis": 1, "dtype": "int32"}),
     C("one_hot", (np.array([-1, 0, 5]), 3), _one_hot, label="outside"),
     C("multi_hot", (ints(2, 3), 4), _multi_hot),
+    C(
+        "one_hot",
+        (np.array([[-1, 0], [2, 5]]), 3),
+        partial(_one_hot, axis=1),
+        call=_sparse("one_hot", axis=1),
+        label="sparse",
+    ),
+    C("multi_hot", (np.array([[0, 3, 3], [-1, 0, 9]]), 4), _multi_hot, call=_sparse("multi_hot"), label="sparse"),
+    C(
+        "multi_hot",
+        (np.array([1, 1, 0]), 4),
+        _multi_hot,
+        call=_sparse("multi_hot"),
+        batch=False,
+        label="sparse, one row",
+    ),
+    C(
+        "matmul",
+        (ints(5, 3), x(4, 2)),
+        lambda i, w: _multi_hot(i, 4) @ w,
+        call=lambda ops, i, w: ops.matmul(ops.multi_hot(i, 4, sparse=True, dtype=w.dtype), w),
+        dtypes=ONE,
+        label="sparse · dense",
+    ),
+    C(
+        "add",
+        (ints(5, 3), x(4)),
+        lambda i, w: _multi_hot(i, 4) + w,
+        call=lambda ops, i, w: ops.add(ops.multi_hot(i, 4, sparse=True, dtype=w.dtype), w),
+        dtypes=ONE,
+        label="sparse made dense",
+    ),
     C("multi_hot", (ints(3), 4), _multi_hot, batch=False),
     C("batch_normalization", (x(2, 3, 4), x(4), x(4, low=0.5), -1), _batch_norm),
     C("batch_normalization", (x(2, 3, 4), x(3), x(3, low=0.5), 1, x(3), x(3)), _batch_norm, tolerance=2),

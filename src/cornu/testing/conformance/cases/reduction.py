@@ -239,6 +239,16 @@ STATISTICS = [
     ),
     C(
         "bincount",
+        (ints(8, high=5),),
+        np.bincount,
+        call=lambda ops, x: ops.bincount(x, sparse=True),
+        compiled=False,
+        symbolic=False,
+        dtypes=ONE,
+        label="sparse",
+    ),
+    C(
+        "bincount",
         (ints(2, 6, high=5),),
         lambda x, minlength: np.stack([np.bincount(row, minlength=minlength) for row in x]),
         {"minlength": 6},

@@ -1,0 +1,1034 @@
+"""PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, ClassVar
+
+import ml_dtypes
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.checkpoint import checkpoint
+
+from cornu.backend import host_random
+from cornu.backend.contract import Array, Axis, Backend, Pairs
+from cornu.backend.memory import keep_freed_memory
+from cornu.backend.torch.capture import Captured, UncapturableError, active, recorded_loop
+from cornu.base import config, tree
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.spec import Spec
+
+_SAME_NAME = """
+arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh erf erfc erfinv exp expm1 floor isinf isnan
+lgamma log log1p logical_not rsqrt sigmoid sin sinh sqrt tan tanh bitwise_not
+add bitwise_and bitwise_or bitwise_xor divide greater greater_equal less less_equal multiply not_equal
+subtract
+broadcast_to reshape tile
+""".split()
+_WITH_NUMBERS = "arctan2 floor_divide fmod gcd logical_and logical_or logical_xor nextafter".split()
+"""Functions that take no Python numbers."""
+_NO = NotImplemented
+_UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.int64}
+"""What few kernels know, computed in another dtype."""
+_DTYPES = {torch.bfloat16: ml_dtypes.bfloat16}
+
+
+@functools.cache
+def _dtype(name: Any) -> torch.dtype:
+    found = getattr(torch, standardize_dtype(name))
+    assert isinstance(found, torch.dtype)
+    return found
+
+
+def _layer_norm(x: Array, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None) -> Any:
+    axes = sorted(i % x.ndim for i in ([axis] if isinstance(axis, int) else axis))
+    if axes != list(range(x.ndim - len(axes), x.ndim)):
+        return NotImplemented
+    return F.layer_norm(x, x.shape[axes[0] :], gamma, beta, config.epsilon() if epsilon is None else epsilon)
+
+
+class SparseTensor:
+    """A sparse `torch.Tensor`, in a type of its own because few ops know what to do with one."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+        self.shape, self.dtype, self.ndim = tensor.shape, tensor.dtype, tensor.ndim
+
+
+class TorchBackend(Backend):
+    """The contract on `torch.Tensor`."""
+
+    name = "torch"
+    array_types = (torch.Tensor,)
+    sparse_types = (SparseTensor,)
+    probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
+
+    native: ClassVar[Mapping[str, Callable[..., Any]]] = {
+        "dense": lambda x, kernel, bias=None: (
+            F.linear(x, kernel.t(), bias) if x.is_floating_point() else NotImplemented
+        ),
+        "relu": lambda x: torch.relu(x) if x.is_floating_point() else _NO,
+        "softmax": lambda x, axis=-1: torch.softmax(x, axis) if isinstance(axis, int) else _NO,
+        "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis) if isinstance(axis, int) else _NO,
+        "silu": F.silu,
+        "gelu": lambda x, approximate=True: F.gelu(x, approximate="tanh" if approximate else "none"),
+        "layer_normalization": _layer_norm,
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        keep_freed_memory()
+        self._local = threading.local()
+        for name in _SAME_NAME:
+            setattr(self, name, _in_int64(getattr(torch, name)))
+        for name in _WITH_NUMBERS:
+            setattr(self, name, _in_int64(_with_numbers(getattr(torch, name))))
+        self.rint, self.stop_gradient, self.i0e = torch.round, torch.Tensor.detach, torch.special.i0e
+        self.negative, self.transpose, self.power = torch.neg, torch.permute, torch.pow
+        self.equal = _in_int64(torch.eq)
+        self.left_shift, self.right_shift = torch.bitwise_left_shift, torch.bitwise_right_shift
+        self.mod = _in_int64(_with_numbers(torch.remainder))
+        self.complex = torch.complex
+        self.slogdet, self.det = torch.linalg.slogdet, torch.linalg.det
+        self.eig, self.eigh = _or_nan(torch.linalg.eig), _or_nan(torch.linalg.eigh)
+
+    @property
+    def _inferring(self) -> bool:
+        return getattr(self._local, "inferring", False)
+
+    @property
+    def _depth(self) -> int:
+        """How many differentiations are going on."""
+        return getattr(self._local, "depth", 0)
+
+    # element-wise
+
+    def abs(self, x: Array) -> Array:
+        return x if x.dtype is torch.bool else _in_int64(torch.abs)(x)
+
+    def sign(self, x: Array) -> Array:
+        if not x.is_floating_point():
+            return torch.sign(x)
+        return torch.where(torch.logical_or(x > 0, x < 0), torch.sign(x), x)  # of NaN and -0.0 themselves
+
+    def cbrt(self, x: Array) -> Array:
+        return torch.sign(x) * torch.abs(x) ** (1 / 3)
+
+    def conj(self, x: Array) -> Array:
+        return torch.conj(x).resolve_conj()
+
+    def real(self, x: Array) -> Array:
+        return torch.real(x)
+
+    def imag(self, x: Array) -> Array:
+        return torch.imag(x) if x.is_complex() else torch.zeros_like(x)
+
+    def where(self, condition: Array, a: Any, b: Any) -> Array:
+        return torch.where(condition if isinstance(condition, torch.Tensor) else torch.tensor(condition), a, b)
+
+    def maximum(self, a: Any, b: Any) -> Array:
+        # Limits that are numbers have a kernel with a simple gradient.
+        return torch.clamp(a, min=b) if isinstance(b, int | float) else _maximum(a, b)
+
+    def minimum(self, a: Any, b: Any) -> Array:
+        return torch.clamp(a, max=b) if isinstance(b, int | float) else _minimum(a, b)
+
+    def isfinite(self, x: Array) -> Array:
+        return torch.eq(x - x, 0) if x.is_floating_point() else torch.isfinite(x)  # PyTorch's own is five kernels
+
+    # reductions
+
+    def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return x if axis == () else torch.sum(x, axis, keepdims, dtype=x.dtype)
+
+    def prod(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        for i in sorted(_axes(x, axis), reverse=True):
+            x = torch.prod(x, i, keepdims, dtype=x.dtype)
+        return x
+
+    def all(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return torch.all(x, _axes(x, axis), keepdims) if _axes(x, axis) else x.bool()
+
+    def any(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return torch.any(x, _axes(x, axis), keepdims) if _axes(x, axis) else x.bool()
+
+    def max(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return _in_int64(torch.amax)(x, _axes(x, axis), keepdims) if _axes(x, axis) else x
+
+    def min(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return _in_int64(torch.amin)(x, _axes(x, axis), keepdims) if _axes(x, axis) else x
+
+    def argmax(self, x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+        return torch.argmax(_ordered(x), axis, keepdims).int()
+
+    def argmin(self, x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+        return torch.argmin(_ordered(x), axis, keepdims).int()
+
+    def argsort(self, x: Array, axis: int = -1) -> Array:
+        return torch.sort(_ordered(x), stable=True, dim=axis).indices.int()
+
+    def sort(self, x: Array, axis: int = -1) -> Array:
+        return torch.sort(x, axis).values
+
+    def cumsum(self, x: Array, axis: int) -> Array:
+        return torch.cumsum(x, axis, dtype=x.dtype)
+
+    def cumprod(self, x: Array, axis: int) -> Array:
+        return torch.cumprod(x, axis, dtype=x.dtype)
+
+    # shape and selection
+
+    def concatenate(self, xs: Sequence[Array], axis: int) -> Array:
+        return torch.cat(list(xs), axis)
+
+    def stack(self, xs: Sequence[Array], axis: int) -> Array:
+        return torch.stack(list(xs), axis)
+
+    def expand_dims(self, x: Array, axis: int | Sequence[int]) -> Array:
+        if isinstance(axis, int):
+            return torch.unsqueeze(x, axis)
+        rank = x.ndim + len(axis)
+        for i in sorted(i % rank for i in axis):
+            x = torch.unsqueeze(x, i)
+        return x
+
+    def squeeze(self, x: Array, axis: Axis = None) -> Array:
+        axes = [i for i, size in enumerate(x.shape) if size == 1] if axis is None else _axes(x, axis)
+        if any(x.shape[i] != 1 for i in axes):
+            raise ValueError(f"only axes of size 1 can be removed, got axis={axis} of shape {tuple(x.shape)}")
+        return torch.squeeze(x, tuple(axes))
+
+    def flip(self, x: Array, axis: Axis = None) -> Array:
+        return torch.flip(x, _axes(x, axis))
+
+    def get_item(self, x: Array, key: Any) -> Array:
+        # Slices step forwards only: those that step back are taken of the flipped axis.
+        keys = list(key) if isinstance(key, tuple) else [key]
+        axis = 0
+        for i, part in enumerate(keys):
+            if part is Ellipsis:
+                axis = x.ndim - sum(k is not None and k is not Ellipsis for k in keys[i + 1 :])
+            elif part is not None:
+                if isinstance(part, slice) and (part.step or 1) < 0:
+                    places = range(x.shape[axis])[part]
+                    x = torch.index_select(x, axis, torch.tensor(list(places), dtype=torch.int64))
+                    keys[i] = slice(None)
+                axis += 1
+        return x[tuple(keys)]
+
+    def pad(self, x: Array, pairs: Pairs, mode: str = "constant", constant_values: Any = 0) -> Array:
+        if mode == "constant":
+            flat = [size for pair in reversed(list(pairs)) for size in pair]
+            return F.pad(x, flat, value=constant_values)
+        for axis, pair in enumerate(pairs):
+            if any(pair):
+                at: Any = np.pad(np.arange(x.shape[axis]), pair, mode)  # type: ignore[call-overload]
+                x = torch.index_select(x, axis, torch.from_numpy(at).to(x.device))
+        return x
+
+    def repeat(self, x: Array, repeats: Any, axis: int | None = None) -> Array:
+        counts = repeats if isinstance(repeats, int) else torch.as_tensor(repeats).long()
+        return torch.repeat_interleave(x, counts, axis)
+
+    def searchsorted(self, ascending: Array, values: Array, side: str = "left") -> Array:
+        if ascending.dtype is torch.bool:
+            ascending, values = ascending.int(), values.int()
+        return torch.searchsorted(ascending, values.contiguous(), right=side == "right", out_int32=True)
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return torch.take_along_dim(x, indices.long(), axis)
+
+    def view(self, x: Array, dtype: str) -> Array:
+        wanted = _dtype(dtype)
+        return x.contiguous().view(wanted)
+
+    # products
+
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        return _sums_of_bools(torch.einsum, subscripts, *operands)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        return torch.matmul(a, b) if a.dtype is not torch.bool else _sums_of_bools(torch.matmul, a, b)
+
+    def tensordot(self, a: Array, b: Array, axes: Any) -> Array:
+        return _sums_of_bools(
+            torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes]
+        )
+
+    def correlate(self, a: Array, v: Array, mode: str) -> Array:
+        if len(v) > len(a):
+            return torch.flip(self.conj(self.correlate(v, a, mode)), (0,))
+        size = len(v)
+        low, high = {"full": (size - 1, size - 1), "same": (size // 2, (size - 1) // 2), "valid": (0, 0)}[mode]
+        return torch.mv(F.pad(a, (low, high)).unfold(0, size, 1), self.conj(v))
+
+    # linear algebra
+
+    def cholesky(self, x: Array) -> Array:
+        factor, info = torch.linalg.cholesky_ex(x)
+        return torch.where((info == 0)[..., None, None], factor, math.nan)
+
+    def solve(self, a: Array, b: Array) -> Array:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        found, info = torch.linalg.solve_ex(a, b.expand(*batch, *b.shape[-2:]))
+        return torch.where((info == 0)[..., None, None], found, math.nan)
+
+    def solve_triangular(self, a: Array, b: Array, lower: bool) -> Array:
+        return torch.linalg.solve_triangular(a, b, upper=not lower)
+
+    def lu_factor(self, x: Array) -> tuple[Array, Array]:
+        factors, pivots, _ = torch.linalg.lu_factor_ex(x)
+        return factors, (pivots - 1).int()
+
+    def pinv(self, x: Array, rcond: Any) -> Array:
+        return torch.linalg.pinv(x, rtol=rcond)
+
+    def qr(self, x: Array, mode: str) -> Any:
+        q, r = torch.linalg.qr(x, mode)
+        return r if mode == "r" else (q, r)
+
+    def svd(self, x: Array, full_matrices: bool, compute_uv: bool) -> Any:
+        if not compute_uv:
+            return _or_nan(torch.linalg.svdvals)(x)
+        return _or_nan(functools.partial(torch.linalg.svd, full_matrices=full_matrices))(x)
+
+    # signals
+
+    def fftn(self, x: Array, axes: Sequence[int]) -> Array:
+        return torch.fft.fftn(x, dim=tuple(axes))
+
+    def ifftn(self, x: Array, axes: Sequence[int]) -> Array:
+        return torch.fft.ifftn(x, dim=tuple(axes))
+
+    def irfft(self, x: Array, n: int) -> Array:
+        return torch.fft.irfft(x, n)
+
+    def rfft(self, x: Array, n: int) -> Array:
+        return torch.fft.rfft(x, n)
+
+    # creation
+
+    def arange(self, start: float, stop: float, step: float, dtype: str) -> Array:
+        wanted = _dtype(dtype)
+        exact = wanted in (torch.float32, torch.float64, torch.int32, torch.int64)
+        if exact:
+            return torch.arange(start, stop, step, dtype=wanted)
+        return torch.arange(start, stop, step, dtype=torch.float64).to(wanted)
+
+    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+        if isinstance(value, torch.Tensor):
+            return value.to(_dtype(dtype)).expand(tuple(shape)).clone()
+        return torch.full(tuple(shape), value, dtype=_dtype(dtype))
+
+    # sparse arrays
+
+    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+        if self._inferring:
+            placeholder = torch.empty(tuple(shape), dtype=values.dtype)
+            placeholder.is_sparse_placeholder = True  # type: ignore[attr-defined]
+            return placeholder
+        if active.recorder is not None:
+            raise UncapturableError("a sparse tensor")
+        found = torch.sparse_coo_tensor(indices.t(), values, tuple(shape), check_invariants=False)
+        return SparseTensor(found)
+
+    def to_dense(self, x: Any) -> Array:
+        return x.tensor.to_dense() if isinstance(x, SparseTensor) else x
+
+    def sparse_matmul(self, a: Any, b: Any) -> Array:
+        if not isinstance(a, SparseTensor):
+            return torch.sparse.mm(b.tensor.t(), a.t()).t()
+        return torch.sparse.mm(a.tensor, self.to_dense(b))
+
+    # arrays in and out
+
+    def convert(self, x: Any, dtype: str | None = None) -> Array:
+        if isinstance(x, torch.Tensor):
+            return x if dtype is None else self.cast(x, dtype)
+        self.check_foreign(x)
+        if isinstance(x, np.ndarray | np.generic):
+            array = _from_numpy(np.array(x))
+            return array if dtype is None else self.cast(array, dtype)
+        if isinstance(x, list | tuple) and any(isinstance(leaf, torch.Tensor) for leaf in tree.flatten(x)):
+            array = torch.stack([self.convert(item) for item in x])
+            return array if dtype is None else self.cast(array, dtype)
+        found = np.asarray(x)
+        if dtype is None and found.dtype in (np.float64, np.int64, np.complex128):  # Python numbers
+            dtype = standardize_dtype({"f": float, "i": int, "c": complex}[found.dtype.kind])
+        array = _from_numpy(found)
+        return array if dtype is None else array.to(_dtype(dtype))
+
+    def scalar(self, value: Any, dtype: Any) -> Array:
+        dtype = dtype if isinstance(dtype, torch.dtype) else _dtype(dtype)
+        return _constant(value, dtype, value == 0 and math.copysign(1, value) < 0)
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        wanted = _dtype(dtype)
+        if x.dtype is wanted:
+            return x
+        if x.is_complex() and not wanted.is_complex:
+            x = torch.real(x)
+        return x.to(wanted)
+
+    def to_numpy(self, x: Array) -> Any:
+        if isinstance(x, SparseTensor):
+            x = self.to_dense(x)
+        if not isinstance(x, torch.Tensor):
+            return np.asarray(x)
+        if active.recorder is not None and active.recorder.is_traced(x):
+            raise UncapturableError("to_numpy() needs a value that is computed")
+        x = x.detach().cpu().resolve_conj().resolve_neg()
+        if x.dtype is torch.bfloat16:
+            return x.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return x.numpy()
+
+    def copy(self, x: Array) -> Array:
+        return x.clone()
+
+    def transfer(self, arrays: list[Any]) -> list[Array]:
+        return [a if isinstance(a, torch.Tensor) else _from_numpy(np.asarray(a)) for a in arrays]
+
+    def untraced(self) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        recorder, active.recorder = active.recorder, None
+        inferring, self._local.inferring = self._inferring, False
+
+        def back() -> None:
+            active.recorder, self._local.inferring = recorder, inferring
+
+        stack.callback(back)
+        stack.enter_context(_disable_current_modes())
+        stack.enter_context(torch.no_grad())
+        return stack
+
+    def is_tracing(self, x: Any) -> bool:
+        if isinstance(x, FakeTensor):
+            return True
+        return active.recorder is not None and isinstance(x, torch.Tensor) and active.recorder.is_traced(x)
+
+    # indexed access
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        axis %= x.ndim
+        indices = indices if isinstance(indices, torch.Tensor) else torch.tensor(indices)
+        at = torch.clamp(indices, 0, max(x.shape[axis] - 1, 0))
+        if axis == 0 and x.ndim == 2 and indices.ndim > 1 and x.is_floating_point():
+            return F.embedding(at, x)
+        rows = _in_int64(torch.index_select)(x, axis, at.reshape(-1))
+        return rows if indices.ndim == 1 else rows.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+    def _host(self, fn: Callable[..., Array], *args: Any) -> Array:
+        """`fn(*args)`, a function of ours on values that has no gradient: one line of a program, or called at once."""
+        if active.recorder is not None:
+            return active.recorder.call(fn, *args)
+        return fn(*args)
+
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+        if not x.requires_grad and not self._inferring:
+            return self._host(functools.partial(_slice, tuple(sizes)), x, *starts)
+        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            x = torch.index_select(x, axis, self._range(start, size, x.shape[axis]))
+        return x
+
+    def _range(self, start: Any, size: int, total: int) -> Array:
+        first = torch.clamp(torch.as_tensor(start), 0, total - size)
+        return torch.arange(size) + first
+
+    def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
+        at = [self._range(s, n, total) for s, n, total in zip(starts, update.shape, x.shape, strict=True)]
+        grid = [a.reshape([-1 if i == k else 1 for i in range(x.ndim)]) for k, a in enumerate(at)]
+        return x.index_put(tuple(grid), update) if x.ndim else update
+
+    def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
+        at = tuple(torch.movedim(indices, -1, 0).long())
+        if mode in ("set", "add"):
+            updates = updates.expand(*indices.shape[:-1], *x.shape[len(at) :])
+            return _in_int64(torch.index_put)(x, at, updates, accumulate=mode == "add")
+        # Rows are numbered along the indexed axes taken together.
+        rest = x.shape[len(at) :]
+        row = torch.zeros_like(at[0])
+        for index, size in zip(at, x.shape, strict=False):
+            row = row * size + index % size
+        flat, new = x.reshape(-1, *rest), updates.expand(*indices.shape[:-1], *rest).reshape(-1, *rest)
+        where = row.reshape(-1, *[1] * len(rest)).expand(new.shape)
+        return flat.scatter_reduce(0, where, new, {"max": "amax", "min": "amin"}[mode]).reshape(x.shape)
+
+    # neural networks
+
+    def conv(
+        self,
+        x: Array,
+        kernel: Array,
+        strides: Sequence[int],
+        padding: Pairs,
+        dilation: Sequence[int],
+        input_dilation: Sequence[int],
+        groups: int,
+    ) -> Array:
+        # Channels-last memory, seen as channels-first: nothing is copied. One axis becomes two, for which there are
+        # kernels of this kind.
+        x = _spread(x, input_dilation)
+        if x.ndim == 3:
+            x, kernel = x.unsqueeze(1), kernel.unsqueeze(0)
+            strides, padding, dilation = (1, *strides), [(0, 0), *padding], (1, *dilation)
+            return self.conv(x, kernel, strides, padding, dilation, (1, 1), groups).squeeze(1)
+        images = x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
+        weights = kernel.permute(kernel.ndim - 1, kernel.ndim - 2, *range(kernel.ndim - 2))
+        if any(low != high for low, high in padding):
+            images = F.pad(images, [size for pair in reversed(list(padding)) for size in pair])
+            padding = [(0, 0)] * len(padding)
+        function = F.conv2d if x.ndim == 4 else F.conv3d
+        found = function(images, weights, None, tuple(strides), [low for low, _ in padding], tuple(dilation), groups)
+        return found.permute(0, *range(2, x.ndim), 1)
+
+    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+        if x.ndim == 3:
+            found = self.pool(x.unsqueeze(1), (1, *window), (1, *strides), [(0, 0), *padding], mode)
+            return found.squeeze(1)
+        if x.dtype in (torch.float16, torch.bfloat16) and x.ndim == 5:  # for which there is no kernel
+            return self.pool(x.float(), window, strides, padding, mode).to(x.dtype)
+        images = x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
+        if any(low != high or 2 * low > size for (low, high), size in zip(padding, window, strict=True)):
+            lowest = -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
+            flat = [size for pair in reversed(list(padding)) for size in pair]
+            images, padding = F.pad(images, flat, value=lowest if mode == "max" else 0), [(0, 0)] * len(padding)
+        before = [low for low, _ in padding]
+        if mode == "max":
+            found = (F.max_pool2d if x.ndim == 4 else F.max_pool3d)(images, tuple(window), tuple(strides), before)
+        else:
+            function = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
+            found = function(images, tuple(window), tuple(strides), before, divisor_override=1)
+        return found.permute(0, *range(2, x.ndim), 1)
+
+    def fused_attention(
+        self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
+    ) -> Array | None:
+        if self._depth > 1 or not query.is_floating_point():
+            return None  # it has no second derivative
+        if mask is not None:
+            hidden = torch.where(mask.bool(), 0.0, -0.7 * 3.4e38)  # not -inf: a query that sees nothing gets the mean
+            bias = hidden if bias is None else bias + hidden
+        if bias is not None and (is_causal or bias.requires_grad):
+            return None
+        bias = bias if bias is None else bias.to(query.dtype)
+        q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+        shared = query.shape[2] != key.shape[2]
+        return F.scaled_dot_product_attention(q, k, v, bias, 0.0, is_causal, scale=scale, enable_gqa=shared).transpose(
+            1, 2
+        )
+
+    def fused_lstm(
+        self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array, Array] | None:
+        if self._depth > 1:
+            return None  # it has no second derivative
+        weights = (
+            [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
+        )
+        xs = torch.flip(xs, (0,)) if reverse else xs
+        states = (h.unsqueeze(0), c.unsqueeze(0))
+        ys, h, c = torch.lstm(xs, states, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
+        return (torch.flip(ys, (0,)) if reverse else ys), h[0], c[0]
+
+    def fused_gru(
+        self, xs: Array, h: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array] | None:
+        if self._depth > 1:
+            return None
+        weights = [_reset_first(kernel), _reset_first(recurrent)]
+        if bias is not None:
+            weights += [_reset_first(bias[0]), _reset_first(bias[1])]
+        xs = torch.flip(xs, (0,)) if reverse else xs
+        ys, h = torch.gru(xs, h.unsqueeze(0), weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
+        return (torch.flip(ys, (0,)) if reverse else ys), h[0]
+
+    def fused_adam(
+        self,
+        values: list[Array],
+        gradients: list[Array],
+        means: list[Array],
+        squares: list[Array],
+        rate: Array,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> tuple[list[Array], list[Array], list[Array]] | None:
+        state = [*values, *means, *squares]
+        if any(t.dtype is not torch.float32 or not t.is_contiguous() for t in state):
+            return None
+        recorder = active.recorder
+        own = recorder is not None and recorder.may_overwrite(state)
+        state = state if own else [t.clone() for t in state]
+        count = len(values)
+        parts = state[:count], state[count : 2 * count], state[2 * count :]
+        done = [_constant(1e9, torch.float32, False)] * count  # after so many steps the kernel corrects for no bias
+        torch._fused_adam_(
+            parts[0],
+            [g.contiguous() for g in gradients],
+            parts[1],
+            parts[2],
+            [],
+            done,
+            lr=rate.float(),
+            beta1=beta_1,
+            beta2=beta_2,
+            weight_decay=0.0,
+            eps=epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+        if own and recorder is not None:
+            parts = tuple(recorder.overwrite(part) for part in parts)  # type: ignore[assignment]
+        return parts
+
+    # control flow
+
+    def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
+        if self._inferring:
+            false_fn(*operands)
+            return true_fn(*operands)
+        recorder = active.recorder
+        if recorder is None or not recorder.is_traced(pred):
+            return (true_fn if pred else false_fn)(*operands)
+        if torch.is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in tree.flatten(operands)):
+            raise UncapturableError("the gradient of a branch that depends on a value")
+        # Both are computed: they have no effects, and what they are used for (skipped updates) is cheap.
+        yes, no = true_fn(*operands), false_fn(*operands)
+        return tree.map_structure(lambda a, b: a if a is b or a is None else torch.where(pred, a, b), yes, no)
+
+    def while_loop(
+        self, cond: Callable[[Any], Array], body: Callable[[Any], Any], state: Any, limit: int | None = None
+    ) -> Any:
+        if self._inferring:
+            return body(state)  # of the same form
+        recorder = active.recorder
+        if recorder is not None and recorder.is_traced(*tree.flatten(state)):
+            if limit is None:
+                return recorded_loop(recorder, body, state, cond)
+            counted = recorded_loop(
+                recorder,
+                lambda s: (s[0] + 1, body(s[1])),
+                (torch.zeros((), dtype=torch.int32), state),
+                lambda s: torch.logical_and(s[0] < limit, cond(s[1])),
+            )
+            return counted[1]
+        count = 0
+        while count != limit and cond(state):
+            state, count = body(state), count + 1
+        return state
+
+    def scan(
+        self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
+    ) -> tuple[Any, Any]:
+        if length == 0 or self._inferring:  # one step tells what the results look like
+            one = tree.map_structure(lambda x: None if x is None else torch.zeros(x.shape[1:], dtype=x.dtype), xs)
+            carry, y = fn(init, one)
+            ys = tree.map_structure(lambda y: None if y is None else y.new_zeros((length, *y.shape)), y)
+            return (carry if length else init), ys
+        slices = tree.map_structure(lambda x: None if x is None else list(torch.unbind(x)), xs)
+        carry, ys = init, []
+        for i in reversed(range(length)) if reverse else range(length):
+            at = tree.map_structure_up_to(xs, lambda x, i=i: None if x is None else x[i], slices)
+            carry, y = fn(carry, at)
+            ys.append(y)
+        ys = ys[::-1] if reverse else ys
+        return carry, tree.map_structure(lambda *steps: None if steps[0] is None else torch.stack(steps), *ys)
+
+    def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+        if self._inferring:
+            return body(torch.zeros((), dtype=torch.int32), state)
+        if active.recorder is not None and active.recorder.is_traced(steps, *tree.flatten(state)):
+            return recorded_loop(active.recorder, body, state, None, steps)
+        for i in range(int(steps)):
+            state = body(torch.tensor(i, dtype=torch.int32), state)
+        return state
+
+    def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
+        form: list[Any] = []
+
+        def flat(*leaves: Array) -> tuple[Array, ...]:
+            result = fn(tree.pack_sequence_as(xs, list(leaves)))
+            form[:] = [result]
+            return tuple(self.convert(leaf) for leaf in tree.flatten(result))
+
+        found = torch.vmap(flat)(*tree.flatten(xs))
+        return tree.pack_sequence_as(form[0], list(found))
+
+    # randomness
+
+    def _draw(self, fn: Callable[..., Any], dtype: str, key: Array, *args: Any) -> Array:
+        """The numbers that a function of the host draws, as a tensor."""
+        if self._inferring:
+            shape = args[0] if not isinstance(args[0], int) else (args[0],)
+            return torch.empty(tuple(shape), dtype=_dtype(dtype))
+        wanted = _dtype(dtype)
+
+        def draw(key: Array, *args: Any) -> Array:
+            given = [a.numpy() if isinstance(a, torch.Tensor) else a for a in args]
+            return torch.from_numpy(np.asarray(fn(key.numpy(), *given))).to(wanted)
+
+        return self._host(draw, key, *args)
+
+    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        drawn = self._draw(host_random.uniform, dtype, key, tuple(shape))
+        return drawn if drawn.dtype is torch.float32 else torch.where(drawn < 1, drawn, 0)  # rounding may reach 1
+
+    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return self._draw(host_random.normal, dtype, key, tuple(shape))
+
+    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+        return self._draw(host_random.truncated_normal, dtype, key, tuple(shape))
+
+    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+        return self._draw(host_random.integers, dtype, key, tuple(shape), low, high)
+
+    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+        return self._draw(host_random.gamma, dtype, key, tuple(shape), alpha.float())
+
+    def random_permutation(self, key: Array, size: int) -> Array:
+        return self._draw(host_random.permutation, "int32", key, size)
+
+    # the engine
+
+    @contextmanager
+    def _differentiating(self) -> Iterator[bool]:
+        """Records gradients; tells whether they will be differentiated themselves."""
+        depth = self._local.depth = self._depth + 1
+        try:
+            with torch.enable_grad():
+                yield depth > 1
+        finally:
+            self._local.depth = depth - 1
+
+    def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
+        with self._differentiating() as again:
+            leaves = _leaves(values)
+            loss, aux = fn(leaves)
+            gradients = _pull_back([loss], leaves, [_constant(1.0, loss.dtype, False)], again)
+        return ((loss, aux) if again else _detached((loss, aux))), gradients
+
+    def vjp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
+    ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
+        with self._differentiating() as again:
+            leaves = _leaves(values)
+            results, aux = fn(leaves)
+
+        def pullback(gradients: list[Array]) -> list[Array]:
+            with self._differentiating() as nested:
+                return _pull_back(results, leaves, gradients, again or nested, keep=True)
+
+        return (results if again else _detached(results)), pullback, (aux if again else _detached(aux))
+
+    def jvp(
+        self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
+    ) -> tuple[list[Array], list[Array], Any]:
+        # The pullback is linear in the gradients u of the results; its derivative by u turns tangents into tangents.
+        self._local.depth = self._depth + 1
+        try:
+            with self._differentiating():
+                leaves = _leaves(values)
+                results, aux = fn(leaves)
+                seeds = [torch.zeros_like(r).requires_grad_(r.is_floating_point() or r.is_complex()) for r in results]
+                pulled = _pull_back(results, leaves, seeds, True)
+                moved = _pull_back(pulled, seeds, tangents, self._depth > 2)
+        finally:
+            self._local.depth -= 1
+        outer = self._depth > 0
+        return (results if outer else _detached(results)), moved, (aux if outer else _detached(aux))
+
+    def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        def rerun(*args: Any) -> Any:
+            return checkpoint(fn, *args, use_reentrant=False, preserve_rng_state=False)
+
+        return rerun
+
+    def custom_gradient(
+        self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> Callable[..., Any]:
+        return lambda *args: _run_with_gradient(forward, backward, args)
+
+    def compile(self, fn: Callable[..., Any], donate: bool = False) -> Callable[..., Any]:
+        captured = Captured(fn, self.convert, donate)
+
+        def run(*args: Any) -> Any:
+            if self._inferring or (torch.is_grad_enabled() and self._depth):
+                return fn(*tree.map_structure(lambda leaf: None if leaf is None else self.convert(leaf), args))
+            return captured(*args)
+
+        return run
+
+    def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
+        before, self._local.inferring = self._inferring, True
+        try:
+            with _outside_of_modes(), FakeTensorMode(allow_non_fake_inputs=True):
+                arrays = [torch.empty([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
+                return tree.map_structure(_spec, fn(arrays))
+        finally:
+            self._local.inferring = before
+
+
+def _spec(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), hasattr(leaf, "is_sparse_placeholder"))
+
+
+def _outside_of_modes() -> AbstractContextManager[Any]:
+    return _disable_current_modes() if active.recorder is not None else nullcontext()
+
+
+def _in_int64(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, which computes on unsigned integers of more than 8 bits in int64, there being no kernels for them."""
+
+    @functools.wraps(fn)
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(x, "dtype", None) in _UNSIGNED:
+            wide = [a.to(torch.int64) if isinstance(a, torch.Tensor) and a.dtype in _UNSIGNED else a for a in args]
+            found = fn(x.to(torch.int64), *wide, **kwargs)
+            return found.to(x.dtype) if found.dtype is torch.int64 else found
+        return fn(x, *args, **kwargs)
+
+    return call
+
+
+def _with_numbers(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` of two tensors, one of which may be a number."""
+
+    @functools.wraps(fn)
+    def call(a: Any, b: Any) -> Any:
+        if not isinstance(b, torch.Tensor):
+            b = torch.tensor(b, dtype=a.dtype)
+        elif not isinstance(a, torch.Tensor):
+            a = torch.tensor(a, dtype=b.dtype)
+        return fn(a, b)
+
+    return call
+
+
+_maximum, _minimum = (_in_int64(_with_numbers(fn)) for fn in (torch.maximum, torch.minimum))
+
+
+def _sums_of_bools(product: Callable[..., Any], *args: Any) -> Array:
+    """A product of arrays; of truth values whether any of the products is true."""
+    if any(isinstance(a, torch.Tensor) and a.dtype is torch.bool for a in args):
+        return product(*(a.int() if isinstance(a, torch.Tensor) else a for a in args)) != 0
+    return product(*args)
+
+
+def _or_nan(decompose: Callable[..., Any]) -> Callable[..., Any]:
+    """`decompose`, giving NaN for those matrices of a batch on which it fails."""
+
+    def call(x: Array) -> Any:
+        try:
+            return tuple(found) if isinstance(found := decompose(x), tuple) else found
+        except torch.linalg.LinAlgError:
+            if x.ndim == 2:
+                like = decompose(torch.eye(*x.shape, dtype=x.dtype))
+                return tree.map_structure(lambda part: torch.full_like(part, math.nan), like)
+            parts = [call(matrix) for matrix in x]
+            return tree.map_structure(lambda *parts: torch.stack(parts), *parts)
+
+    return call
+
+
+def _axes(x: Array, axis: Any) -> tuple[int, ...]:
+    """The axes as a tuple of numbers from 0."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    given = (axis,) if isinstance(axis, int) else tuple(axis)
+    for i in given:
+        if not -x.ndim <= i < x.ndim:
+            raise ValueError(f"axis {i} is out of bounds for an array of {x.ndim} dimensions")
+    return tuple(i % x.ndim for i in given)
+
+
+def _listed(axes: Any) -> list[int]:
+    return [axes] if isinstance(axes, int) else list(axes)
+
+
+def _ordered(x: Array) -> Array:
+    """What can be compared: truth values and wide unsigned integers as other integers."""
+    return x.to(torch.int64) if x.dtype in _UNSIGNED or x.dtype is torch.bool else x
+
+
+def _from_numpy(x: np.ndarray[Any, Any]) -> torch.Tensor:
+    x = np.ascontiguousarray(x) if x.ndim else x
+    if x.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+    if not x.flags.writeable:
+        x = x.copy()
+    return torch.from_numpy(x)
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _constant(value: Any, dtype: torch.dtype, negative_zero: bool) -> torch.Tensor:
+    with _disable_current_modes():
+        return torch.tensor(value, dtype=dtype)
+
+
+def _slice(sizes: tuple[int, ...], x: torch.Tensor, *starts: Any) -> torch.Tensor:
+    at = [min(max(int(start), 0), total - size) for start, size, total in zip(starts, sizes, x.shape, strict=True)]
+    return x[tuple(slice(start, start + size) for start, size in zip(at, sizes, strict=True))]
+
+
+def _reset_first(x: Array) -> Array:
+    """(…, 3 n) with gates z, r, h as (3 n, …) with gates r, z, h."""
+    z, r, h = torch.chunk(x, 3, -1)
+    joined = torch.cat([r, z, h], -1)
+    return joined.t() if joined.ndim == 2 else joined
+
+
+def _spread(x: Array, dilation: Sequence[int]) -> Array:
+    """(batch, *spatial, channels) with `dilation - 1` zeros between spatial neighbours."""
+    for axis, factor in enumerate(dilation, 1):
+        if factor > 1:
+            size = x.shape[axis]
+            spread = F.pad(x.unsqueeze(axis + 1), [0, 0] * (x.ndim - axis - 1) + [0, factor - 1])
+            spread = spread.reshape(*x.shape[:axis], size * factor, *x.shape[axis + 1 :])
+            x = spread.narrow(axis, 0, (size - 1) * factor + 1)
+    return x
+
+
+# derivatives
+
+
+def _leaves(values: list[Array]) -> list[Array]:
+    """The values as tensors of their own to differentiate by; those of an outer differentiation stay its."""
+    return [v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in values]
+
+
+def _pull_back(
+    results: Sequence[Array], leaves: list[Array], gradients: Sequence[Array], again: bool, keep: bool = False
+) -> list[Array]:
+    pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
+    if not pairs:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(
+        [r for r, _ in pairs],
+        leaves,
+        [g.expand(r.shape) for r, g in pairs],
+        retain_graph=keep or again,
+        create_graph=again,
+        allow_unused=True,
+    )
+    return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
+
+
+def _detached(structure: Any) -> Any:
+    return tree.map_structure(
+        lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) and leaf.requires_grad else leaf, structure
+    )
+
+
+class _WithGradient(torch.autograd.Function):
+    """A function whose gradient is given; what it keeps is returned as well, so that it can be differentiated twice."""
+
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs = call.forward(leaves)
+        ctx.call = call
+        ctx.save_for_backward(*leaves, *outputs)
+        ctx.set_materialize_grads(False)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        found = ctx.call.backward(list(ctx.saved_tensors), list(gradients))
+        return (None, *found)
+
+
+class _Call:
+    """One call of a function with a gradient of its own, between nests and flat lists."""
+
+    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._forward, self._backward = forward, backward
+        self._args = args
+        self.at = [i for i, leaf in enumerate(tree.flatten(args)) if isinstance(leaf, torch.Tensor)]
+        self._fixed = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in tree.flatten(args)]
+        self.result: Any = None
+        self.kept: Any = None
+
+    def _run(self, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        filled = list(self._fixed)
+        for i, leaf in zip(self.at, leaves, strict=True):
+            filled[i] = leaf
+        result, kept = self._forward(*tree.pack_sequence_as(self._args, filled))
+        found: list[torch.Tensor] = []
+
+        def number(leaf: Any) -> Any:
+            if not isinstance(leaf, torch.Tensor):
+                return leaf
+            for i, leaf_in in enumerate(leaves):
+                if leaf is leaf_in:
+                    return _Input(i)
+            found.append(leaf)
+            return _Output(len(found) - 1)
+
+        self.result, self.kept = tree.map_structure(number, result), tree.map_structure(number, kept)
+        return found
+
+    def forward(self, leaves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        seen: set[int] = set()
+        outputs = []
+        for tensor in self._run(leaves):  # each output a tensor of its own
+            outputs.append(tensor.clone() if id(tensor) in seen or tensor._is_view() else tensor)
+            seen.add(id(tensor))
+        return tuple(outputs)
+
+    def fill(self, form: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+        """A nest with tensors in the places of their numbers."""
+
+        def one(leaf: Any) -> Any:
+            if isinstance(leaf, _Input):
+                return inputs[leaf.index]
+            return outputs[leaf.index] if isinstance(leaf, _Output) else leaf
+
+        return tree.map_structure(one, form)
+
+    def backward(self, saved: list[torch.Tensor], gradients: list[Any]) -> list[Any]:
+        count = len(self.at)
+        inputs, outputs = saved[:count], saved[count:]
+        of_results = {leaf.index for leaf in tree.flatten(self.result) if isinstance(leaf, _Output)}
+        dense = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
+        needed = [torch.zeros_like(i) for i in inputs]
+        if any(gradients[i] is not None for i in of_results):
+            filled = self.fill(self.result, [torch.zeros_like(i) for i in inputs], dense)
+            found = tree.flatten(self._backward(self.fill(self.kept, inputs, outputs), filled))
+            needed = [
+                found[i] if i < len(found) and found[i] is not None else z for i, z in zip(self.at, needed, strict=True)
+            ]
+        others = [i for i, g in enumerate(gradients) if g is not None and i not in of_results]
+        if others:  # from a second differentiation, through what was kept
+            with torch.enable_grad():
+                leaves = [i.detach().requires_grad_(i.is_floating_point()) for i in inputs]
+                again = self._run(leaves)
+            more = _pull_back([again[i] for i in others], leaves, [dense[i] for i in others], False)
+            needed = [a + b for a, b in zip(needed, more, strict=True)]
+        return [g if i.is_floating_point() or i.is_complex() else None for g, i in zip(needed, inputs, strict=True)]
+
+
+class _Input:
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class _Output:
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def _run_with_gradient(forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    call = _Call(forward, backward, args)
+    leaves = [leaf for leaf in tree.flatten(args) if isinstance(leaf, torch.Tensor)]
+    if not (torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)):
+        return forward(*args)[0]
+    outputs = _WithGradient.apply(call, *leaves)  # type: ignore[no-untyped-call]
+    return call.fill(call.result, leaves, outputs)

@@ -1,0 +1,488 @@
+"""Programs of the torch backend: a function is recorded once, as the kernels that it calls, and then replayed.
+
+What costs time in a small eager step is Python: layers, checks, autograd's bookkeeping. A recording holds nothing but
+the calls of kernels, those of the backward pass among them, as the lines of one Python function. It is made while the
+function runs for the first time, on its real arguments, below autograd (a `TorchDispatchMode`), so whatever PyTorch can
+run can be recorded, unless it looks at a value that is computed: then the function goes on running as it is.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.weak import WeakIdKeyDictionary
+
+from cornu.base import tree
+
+aten = torch.ops.aten
+_SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default, aten.lift.default}
+"""Kernels that return their argument."""
+_LOOKS = {
+    aten._local_scalar_dense.default,
+    aten.equal.default,
+    aten.is_nonzero.default,
+    aten.nonzero.default,
+    aten.masked_select.default,
+    aten.unique_dim.default,
+    aten._unique2.default,
+}
+"""Kernels that return something to Python, or whose result's size depends on values."""
+_SHORT = frozenset(
+    "abs add addmm amax amin argmax bitwise_and bitwise_or bitwise_not bmm clamp cos div eq exp ge gt index_select"
+    " isfinite le log log1p logical_and logical_not logical_or lt maximum minimum mm mul ne neg pow relu rsqrt sigmoid"
+    " sin sqrt sub sum t tanh transpose unsqueeze where".split()
+)
+"""Kernels called by their binding in `torch`, which takes 1.5 µs where the overload itself takes 2.4."""
+
+
+class UncapturableError(Exception):
+    """What ran cannot be recorded: its way depends on values."""
+
+
+class _StaleError(Exception):
+    """A value was read after a kernel had overwritten it."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A value of the program to be: its number."""
+
+    number: int
+
+
+@dataclass
+class _Line:
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: list[int] | int
+    pure: bool
+
+    def used(self) -> list[int]:
+        return [leaf.number for leaf in tree_flatten((self.args, self.kwargs))[0] if isinstance(leaf, Ref)]
+
+    def made(self) -> list[int]:
+        return [self.results] if isinstance(self.results, int) else self.results
+
+
+@dataclass
+class _Frame:
+    """A function that is being recorded: the body of a loop is one within another."""
+
+    lines: list[_Line] = field(default_factory=list)
+    known: Any = field(default_factory=WeakIdKeyDictionary)
+    count: int = 0
+    lifted: list[tuple[torch.Tensor, int]] = field(default_factory=list)
+    overwritten: dict[int, set[int]] = field(default_factory=dict)  # storage -> ids of tensors that are up to date
+    owned: set[int] = field(default_factory=set)  # storages that may be overwritten
+    kept: list[Any] = field(default_factory=list)
+
+    def number(self, tensor: torch.Tensor) -> int:
+        self.count += 1
+        self.known[tensor] = self.count
+        return self.count
+
+
+def present(structure: Any) -> list[Any]:
+    """The leaves that are not None."""
+    return [leaf for leaf in tree.flatten(structure) if leaf is not None]
+
+
+def packed(form: Any, values: list[Any]) -> Any:
+    """Values in the places of the leaves of `form` that are not None."""
+    if len(values) < len(leaves := tree.flatten(form)):
+        left = iter(values)
+        values = [None if leaf is None else next(left) for leaf in leaves]
+    return tree.pack_sequence_as(form, values)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the kernels that run while it is active; `frames` are the functions being recorded, innermost last."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.frames: list[_Frame] = []
+        self.in_place = in_place
+
+    # recording
+
+    def find(self, tensor: torch.Tensor, depth: int = -1) -> int | None:
+        """The number of a tensor in the innermost frame, into which it is taken if an outer one knows it."""
+        frame = self.frames[depth]
+        found: int | None = frame.known.get(tensor)
+        if found is None and len(self.frames) + depth > 0 and self.find(tensor, depth - 1) is not None:
+            found = frame.number(tensor)
+            frame.lifted.append((tensor, found))
+        if found is not None and id(tensor) not in frame.overwritten.get(_storage(tensor), {id(tensor)}):
+            raise _StaleError
+        return found
+
+    def is_traced(self, *values: Any) -> bool:
+        """Whether one of the values is computed by the program."""
+        return any(isinstance(leaf, torch.Tensor) and self.find(leaf) is not None for leaf in tree_flatten(values)[0])
+
+    def refer(self, values: Any) -> Any:
+        """The values with tensors of the program as references."""
+
+        def one(leaf: Any) -> Any:
+            if isinstance(leaf, torch.Tensor) and (number := self.find(leaf)) is not None:
+                return Ref(number)
+            return leaf
+
+        return tree_map(one, values)
+
+    def add(self, fn: Callable[..., Any], args: Any, kwargs: Any, results: Any, pure: bool = True) -> None:
+        """A line that calls `fn`; `args` are references already, `results` tensors or lists of them."""
+        frame = self.frames[-1]
+        if isinstance(results, torch.Tensor):
+            numbers: list[int] | int = frame.number(results)
+        else:
+            numbers = [frame.number(r) if isinstance(r, torch.Tensor) else 0 for r in results]
+        frame.lines.append(_Line(fn, args, kwargs, numbers, pure))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        drawn = torch.Tag.nondeterministic_seeded in func.tags
+        if not self.is_traced(args, kwargs) and not drawn:
+            return func(*args, **kwargs)  # a constant of the program
+        if func in _LOOKS:
+            raise UncapturableError(f"{func} needs a value that is computed")
+        mutates = func._schema.is_mutable
+        if mutates:
+            self._give_constants_a_copy(func, args, kwargs)
+        references, named = self.refer((args, kwargs))
+        out = func(*args, **kwargs)
+        if func in _SAME:
+            self.frames[-1].known[out] = self.find(args[0])
+        elif isinstance(out, torch.Tensor) or (isinstance(out, list | tuple) and len(out)):
+            self.add(func, references, named, out, pure=not mutates and not drawn)
+        elif mutates:  # a kernel on a list, in place
+            self.frames[-1].lines.append(_Line(func, references, named, [], False))
+        else:
+            raise UncapturableError(f"{func} returns {type(out).__name__}")
+        for tensor in (out,) if isinstance(out, torch.Tensor) else out or ():
+            self._is_up_to_date(tensor)
+        return out
+
+    def _is_up_to_date(self, tensor: Any) -> None:
+        """What was made of overwritten memory just now shows what is in it."""
+        frame = self.frames[-1]
+        if isinstance(tensor, torch.Tensor) and (current := frame.overwritten.get(_storage(tensor))) is not None:
+            current.add(id(tensor))
+            frame.kept.append(tensor)  # whose id is its own for as long as it lives
+
+    def _give_constants_a_copy(self, func: Any, args: Any, kwargs: Any) -> None:
+        """What a kernel writes into must be made anew by each run of the program."""
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                for leaf in tree_flatten(value)[0]:
+                    if isinstance(leaf, torch.Tensor) and self.find(leaf) is None:
+                        self.add(torch.clone, (leaf.clone(),), {}, leaf)
+
+    # what is no kernel
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """`fn(*args)`, a function of ours without gradient that returns a tensor, as one line."""
+        given = self.refer(args)
+        with _disable_current_modes():
+            out = fn(*(a.detach() if isinstance(a, torch.Tensor) else a for a in args))
+        if self.is_traced(args):
+            self.add(fn, given, {}, out)
+        return out
+
+    def may_overwrite(self, tensors: Iterable[torch.Tensor]) -> bool:
+        """Whether all the tensors are given away to the program."""
+        owned = self.frames[-1].owned
+        return self.in_place and all(_storage(t) in owned and not t._is_view() for t in tensors)
+
+    def overwrite(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """New names for tensors that a kernel overwrote: reading them by the old ones is an error from now on."""
+        frame, renewed = self.frames[-1], []
+        for tensor in tensors:
+            new = tensor.detach()
+            frame.known[new] = frame.known[tensor]
+            frame.overwritten[_storage(tensor)] = {id(new)}
+            frame.kept.append(new)
+            renewed.append(new)
+        return renewed
+
+    def record(self, fn: Callable[..., Any], inputs: list[torch.Tensor], owned: int) -> tuple[Program, Any, list[Any]]:
+        """`fn(inputs)` as a program: it, the form of its results, and the tensors from outside that it takes besides.
+
+        The first `owned` inputs may be overwritten. `fn` returns a nest of tensors; other leaves become constants.
+        """
+        frame = _Frame()
+        with _disable_current_modes():
+            fresh = [t.detach().clone() if i < owned else t.detach() for i, t in enumerate(inputs)]
+        self.frames.append(frame)
+        try:
+            numbers = [frame.number(t) for t in fresh]
+            frame.owned = {_storage(t) for t in fresh[:owned]}
+            result = fn(fresh)
+            leaves = present(result)
+            outputs = [self._output(leaf, fresh) for leaf in leaves]
+            outside = [tensor for tensor, _ in frame.lifted]
+            numbers += [number for _, number in frame.lifted]
+        finally:
+            self.frames.pop()
+        return Program(frame.lines, numbers, outputs), result, outside
+
+    def _output(self, leaf: Any, inputs: list[torch.Tensor]) -> Any:
+        """How a leaf is returned: results own their memory, so that they may be overwritten in their turn."""
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        number = self.find(leaf)
+        if number is None:
+            self.add(torch.clone, (leaf.detach(),), {}, copy := leaf.detach().clone())
+            return Ref(self.find(copy) or 0)
+        frame = self.frames[-1]
+        if any(leaf is t for t in inputs) or id(leaf) in frame.overwritten.get(_storage(leaf), ()):
+            return Ref(number)
+        if leaf._is_view() or _storage(leaf) in frame.owned:
+            self.add(torch.clone, (Ref(number),), {}, copy := leaf.detach().clone())
+            return Ref(self.find(copy) or 0)
+        frame.owned.add(_storage(leaf))  # a second output of the same memory gets a copy
+        return Ref(number)
+
+
+class Program:
+    """A recording as a Python function: `run(*tensors) -> list of tensors`."""
+
+    def __init__(self, lines: list[_Line], inputs: list[int], outputs: list[Any]) -> None:
+        lines = _needed(_without_repetition(lines, outputs), outputs)
+        names: dict[str, Any] = {}
+        source = [f"def run({', '.join(f'v{n}' for n in inputs)}):"]
+        last = {n: i for i, line in enumerate(lines) for n in (*line.made(), *line.used())}
+        kept = {leaf.number for leaf in outputs if isinstance(leaf, Ref)}
+
+        def name(value: Any, prefix: str) -> str:
+            for known, other in names.items():
+                if other is value and known[0] == prefix:
+                    return known
+            names[f"{prefix}{len(names)}"] = value
+            return f"{prefix}{len(names) - 1}"
+
+        functions: dict[Any, str] = {}
+
+        def text(value: Any) -> str:
+            if isinstance(value, Ref):
+                return f"v{value.number}"
+            if isinstance(value, list | tuple) and type(value) in (list, tuple, torch.Size):
+                inner = ", ".join(map(text, value))
+                return f"[{inner}]"
+            if value is None or isinstance(value, bool | int | str):
+                return repr(value)
+            return name(value, "c")
+
+        for i, line in enumerate(lines):
+            fn = _binding(line.fn)
+            if fn not in functions:
+                functions[fn] = f"f{len(functions)}"
+                names[functions[fn]] = fn
+            arguments = [*map(text, line.args), *(f"{key}={text(value)}" for key, value in line.kwargs.items())]
+            made = line.results
+            target = f"v{made}" if isinstance(made, int) else ", ".join(f"v{n}" for n in made) + ("," if made else "")
+            source.append(f"    {target + ' = ' if target else ''}{functions[fn]}({', '.join(arguments)})")
+            over = sorted({n for n in (*line.made(), *line.used()) if last[n] == i and n not in kept})
+            if over:
+                source.append(f"    del {', '.join(f'v{n}' for n in over)}")
+        source.append(f"    return [{', '.join(map(text, outputs))}]")
+        self.source, self.names = "\n".join(source), names
+        exec(compile(self.source, "<recorded by cornu>", "exec"), names)
+        self.run: Callable[..., list[Any]] = names["run"]
+
+
+def _binding(fn: Any) -> Callable[..., Any]:
+    if fn in (aten.view.default, aten._unsafe_view.default):
+        return torch.reshape  # also where strides have become others
+    packet = getattr(fn, "overloadpacket", None)
+    short = getattr(packet, "__name__", "")
+    return getattr(torch, short) if short in _SHORT else fn  # type: ignore[no-any-return]
+
+
+def _without_repetition(lines: list[_Line], outputs: list[Any]) -> list[_Line]:
+    """The lines, where one that computes what an earlier one has computed is left out; `outputs` are kept apart."""
+    seen: dict[Any, _Line] = {}
+    same: dict[int, int] = {}
+    returned = {leaf.number for leaf in outputs if isinstance(leaf, Ref)}
+    kept = []
+
+    def renamed(leaf: Any) -> Any:
+        return Ref(same.get(leaf.number, leaf.number)) if isinstance(leaf, Ref) else leaf
+
+    def key(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple(map(key, value))
+        return value if isinstance(value, Ref) else (type(value), repr(value)) if _is_plain(value) else id(value)
+
+    for line in lines:
+        line.args, line.kwargs = tree_map(renamed, (line.args, line.kwargs))
+        if not line.pure:
+            seen.clear()  # values may have been overwritten
+            kept.append(line)
+            continue
+        mark = (line.fn, key(line.args), tuple((name, key(value)) for name, value in line.kwargs.items()))
+        first = seen.setdefault(mark, line)
+        if first is line or not returned.isdisjoint(line.made()):
+            kept.append(line)
+        else:
+            same.update(zip(line.made(), first.made(), strict=True))
+    return kept
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str | torch.dtype)
+
+
+def _needed(lines: list[_Line], outputs: list[Any]) -> list[_Line]:
+    """The lines without those whose results nobody uses."""
+    used = {leaf.number for leaf in outputs if isinstance(leaf, Ref)}
+    kept = []
+    for line in reversed(lines):
+        if not line.pure or not used.isdisjoint(line.made()):
+            used.update(line.used())
+            kept.append(line)
+    return kept[::-1]
+
+
+class _Guard(TorchFunctionMode):
+    """Refuses what shows values to Python without calling a kernel."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__, torch.Tensor.data_ptr):
+            if self.recorder.is_traced(args[0]):
+                raise UncapturableError(f"{func.__name__}() needs a value that is computed")
+        return func(*args, **(kwargs or {}))
+
+
+class _Active(threading.local):
+    recorder: Recorder | None = None
+
+
+active = _Active()
+
+
+@contextmanager
+def _replaying() -> Iterator[None]:
+    """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs."""
+    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+        yield
+
+
+class Captured:
+    """A function recorded for each form of its arguments, and replayed; with `donate` it may overwrite the first."""
+
+    def __init__(self, fn: Callable[..., Any], to_tensor: Callable[[Any], torch.Tensor], donate: bool) -> None:
+        self.fn, self.to_tensor, self.donate = fn, to_tensor, donate
+        self.programs: dict[Any, tuple[Callable[..., list[Any]] | None, list[torch.Tensor], Any]] = {}
+        self.reason = ""
+        """Why it is not recorded."""
+
+    def __call__(self, *args: Any) -> Any:
+        leaves = tree.flatten(args)
+        tensors = [leaf if type(leaf) is torch.Tensor else self._leaf(leaf) for leaf in leaves]
+        if active.recorder is not None:
+            return self.fn(*tree.pack_sequence_as(args, tensors))  # part of what is being recorded
+        form = tuple([(t.shape, t.dtype) if isinstance(t, torch.Tensor) else None for t in tensors])
+        key = (form, tree.structure(args))
+        found = self.programs.get(key)
+        if found is None:
+            found = self.programs[key] = self._record(args, tensors)
+        run, outside, like = found
+        if run is None:
+            return self.fn(*tree.pack_sequence_as(args, tensors))
+        with _replaying():
+            return packed(like, run(*(t for t in tensors if t is not None), *outside))
+
+    def _leaf(self, leaf: Any) -> Any:
+        return leaf if leaf is None or isinstance(leaf, torch.Tensor) else self.to_tensor(leaf)
+
+    def _record(self, args: Any, tensors: list[Any]) -> Any:
+        owned = len(present(args[0])) if self.donate else 0
+
+        for in_place in (True, False):
+            recorder = Recorder(in_place)
+            active.recorder = recorder
+            try:
+                with _Guard(recorder), recorder, warnings.catch_warnings():
+                    program, like, outside = recorder.record(
+                        lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned
+                    )
+                return program.run, outside, like
+            except _StaleError:
+                continue
+            except UncapturableError as error:
+                self.reason = str(error)
+                return None, [], None
+            finally:
+                active.recorder = None
+        return None, [], None
+
+
+def recorded_loop(
+    recorder: Recorder, body: Callable[..., Any], state: Any, more: Callable[[Any], Any] | None, steps: Any = None
+) -> Any:
+    """A loop as one line of the program: `steps` times `body(i, state)`, or `body(state)` while `more(state)`."""
+    leaves = [t if isinstance(t, torch.Tensor) else torch.as_tensor(t) for t in present(state)]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in leaves):
+        raise UncapturableError("the gradient of a loop whose length is computed")
+    count = len(leaves)
+
+    outside: list[torch.Tensor] = []
+    if more is None:
+        first = [*leaves, torch.zeros((), dtype=torch.int32)]
+        program, like, beside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count)
+
+        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+            values, others = list(tensors[1 : count + 1]), tensors[count + 1 :]
+            for i in range(int(tensors[0])):
+                values = program.run(*values, torch.tensor(i, dtype=torch.int32), *others)
+            return values
+
+        outside = beside
+        head = [steps if isinstance(steps, torch.Tensor) else torch.tensor(int(steps))]
+    else:
+        program, like, beside = recorder.record(lambda v: body(packed(state, v)), leaves, count)
+        test, _, tested = recorder.record(lambda v: [more(packed(state, v))], leaves, 0)
+        split = count + len(beside)
+
+        def run(*tensors: torch.Tensor) -> list[torch.Tensor]:
+            values, others, rest = list(tensors[:count]), tensors[count:split], tensors[split:]
+            while test.run(*values, *rest)[0]:
+                values = program.run(*values, *others)
+            return values
+
+        outside, head = [*beside, *tested], []
+    begin = len(head)
+    given = [*head, *leaves, *outside]
+    refs = recorder.refer(tuple(given))
+    frame = recorder.frames[-1]
+    own = [recorder.in_place and _storage(t) in frame.owned and not t._is_view() for t in leaves]
+    with _disable_current_modes(), _replaying():
+        plain = [t.detach() for t in given]
+        out = run(*plain[:begin], *(t.clone() for t in plain[begin : begin + count]), *plain[begin + count :])
+
+    def replay(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        values = [t if mine else t.clone() for t, mine in zip(tensors[begin:], own, strict=False)]
+        return run(*tensors[:begin], *values, *tensors[begin + count :])
+
+    recorder.add(replay, refs, {}, out)
+    frame.overwritten.update({_storage(t): set() for t, mine in zip(leaves, own, strict=True) if mine})
+    return packed(like, out)
