@@ -13,7 +13,7 @@ from cornu.base.errors import BackendError
 
 IMAGES, LABELS = load_digits(return_X_y=True)
 IMAGES, LABELS = (IMAGES[:640] / 16).astype("float32").reshape(-1, 8, 8, 1), LABELS[:640]
-OTHERS = ("torch",)
+OTHERS = ("torch", "tensorflow")
 EPOCHS = 10
 TOLERANCE = {"cnn": 2e-3, "lstm": 2e-3, "transformer": 1e-2}  # relative: rounding grows with the steps
 
