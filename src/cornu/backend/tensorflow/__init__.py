@@ -22,6 +22,7 @@ from cornu.base.dtypes import standardize_dtype
 from cornu.base.spec import Spec
 
 _Eager: type = type(tf.constant(0))
+_TENSORS = (tf.Tensor, tf.SparseTensor)
 
 
 class TensorflowBackend(NamespaceBackend):
@@ -71,15 +72,21 @@ class TensorflowBackend(NamespaceBackend):
         return cast(x, dtype)
 
     def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
-        return tf.SparseTensor(cast(indices, "int64"), values, shape)
+        sizes = tf.constant(tuple(shape), "int64")
+        indices = cast(indices, "int64")
+        inside = tf.reduce_all(tf.logical_and(indices >= 0, indices < sizes), -1)
+        indices, values = tf.boolean_mask(indices, inside), tf.boolean_mask(values, inside)
+        return tf.SparseTensor(indices, values, sizes)
 
     def to_dense(self, x: Any) -> Array:
-        return tf.scatter_nd(x.indices, x.values, x.dense_shape) if isinstance(x, tf.SparseTensor) else x
+        if not isinstance(x, tf.SparseTensor):
+            return x
+        return tf.ensure_shape(tf.scatter_nd(x.indices, x.values, x.dense_shape), x.shape)
 
     def sparse_matmul(self, a: Any, b: Any) -> Array:
-        if isinstance(a, tf.SparseTensor):
-            return tf.sparse.sparse_dense_matmul(a, self.to_dense(b))
-        return tf.transpose(tf.sparse.sparse_dense_matmul(b, a, True, True))
+        if not isinstance(a, tf.SparseTensor):
+            return tf.transpose(self.sparse_matmul(tf.sparse.transpose(b), tf.transpose(a)))
+        return tf.sparse.sparse_dense_matmul(a, self.to_dense(b))
 
     def to_numpy(self, x: Array) -> Any:
         x = self.to_dense(x)
@@ -393,11 +400,16 @@ class TensorflowBackend(NamespaceBackend):
             leaves = tree.flatten(args)
             at = [i for i, leaf in enumerate(leaves) if leaf is not None and not isinstance(leaf, str)]
             for i in at:
-                if not isinstance(leaves[i], tf.Tensor):
+                if not isinstance(leaves[i], _TENSORS):
                     leaves[i] = self.convert(leaves[i])
             arrays = [leaves[i] for i in at]
             others = tuple(leaf if isinstance(leaf, str) else None for leaf in leaves)
-            key = (tree.structure(args), others, tuple([(a.dtype, tuple(a.shape)) for a in arrays]), config.floatx())
+            key = (
+                tree.structure(args),
+                others,
+                tuple([(type(a), a.dtype, tuple(a.shape)) for a in arrays]),
+                config.floatx(),
+            )
             if key not in programs:
                 programs[key] = self._program(fn, _Form(args, at), arrays, thorough)
             program, form = programs[key]
@@ -412,7 +424,7 @@ class TensorflowBackend(NamespaceBackend):
             return form.take(fn(*given.give(arrays)))
 
         traced = tf.function(flat, autograph=False, jit_compile=xla or None)
-        return traced.get_concrete_function(*(tf.TensorSpec(a.shape, a.dtype) for a in arrays)), form
+        return traced.get_concrete_function(*map(tf.type_spec_from_value, arrays)), form
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         with tf.__internal__.FuncGraph("inference").as_default():
@@ -444,12 +456,6 @@ class TensorflowBackend(NamespaceBackend):
         return primitives.argsort(ranks)
 
 
-def _spec(leaf: Any) -> Any:
-    if isinstance(leaf, tf.SparseTensor):
-        return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), sparse=True)
-    return Spec.of(leaf) if isinstance(leaf, tf.Tensor) else leaf
-
-
 class _Form:
     """A nest without its tensors, which are handed on as a list."""
 
@@ -469,8 +475,7 @@ class _Form:
         """The tensors of a nest, whose form is remembered; numbers become tensors."""
         leaves = tree.flatten(structure)
         at = [i for i, leaf in enumerate(leaves) if leaf is not None and not isinstance(leaf, str)]
-        kinds = (tf.Tensor, tf.SparseTensor)
-        arrays = [leaf if isinstance(leaf := leaves[i], kinds) else tf.convert_to_tensor(leaf) for i in at]
+        arrays = [leaf if isinstance(leaf := leaves[i], _TENSORS) else tf.convert_to_tensor(leaf) for i in at]
         self._set(structure, leaves, at)
         return arrays
 
@@ -480,6 +485,12 @@ class _Form:
         for i, array in zip(self._at, arrays):  # noqa: B905 - a branch without results returns one all the same
             leaves[i] = array
         return self._tree.unflatten(leaves)
+
+
+def _spec(leaf: Any) -> Any:
+    if not isinstance(leaf, _TENSORS):
+        return leaf
+    return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), sparse=isinstance(leaf, tf.SparseTensor))
 
 
 def _holds_tensors(x: Any) -> bool:
