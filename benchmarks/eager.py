@@ -1,22 +1,27 @@
 """What an eager call of an op costs beyond the framework's own function: `python benchmarks/eager.py [ROUNDS]`.
 
-Printed are the medians of interleaved rounds of 2,000 calls on (8, 8) arrays, in µs a call, the median of the
-differences, and the difference of the best rounds, which other work on the machine disturbed least.
+Every op that has a function of the same name in JAX is called on (8, 8) arrays, in interleaved rounds of 1,000 calls;
+the best rounds are compared, which other work on the machine disturbed least. Printed are µs a call: the slowest ones,
+and the distribution. `--torch` compares a Dense layer without gradients with `torch.nn.functional.linear` instead.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import torch
 
+import cornu
 from cornu import ops
 
-CALLS = 2000
+CALLS = 1000
+SLOW = 100  # µs; functions that take longer are timed once
+LIMIT = 3.0
 
 
 def microseconds(fn: Callable[..., object], args: tuple[object, ...]) -> float:
@@ -26,31 +31,66 @@ def microseconds(fn: Callable[..., object], args: tuple[object, ...]) -> float:
     return (time.perf_counter() - began) / CALLS * 1e6
 
 
+def pairs() -> list[tuple[str, Callable[..., Any], Callable[..., Any], tuple[Any, ...]]]:
+    """(name, ours, theirs, arguments) of ops that take the same arguments and return the same shape."""
+    x, y = jnp.full((8, 8), 0.5), jnp.full((8, 8), 0.25)
+    whole = jnp.ones((8, 8), "int32")
+    forms: tuple[tuple[Any, ...], ...] = (
+        (x,),
+        (x, y),
+        (x > 0, x, y),
+        (whole,),
+        (whole, whole),
+        (x, 1),
+        (x, 1, 2),
+        ([x, y],),
+        (x, (64,)),
+        (x, whole),
+    )
+    found = []
+    for name in sorted(ops.__all__):
+        ours = getattr(ops, name)
+        theirs = getattr(jnp, name, None) or getattr(jax.nn, name, None) or getattr(jnp.linalg, name, None)
+        for args in forms if theirs else ():
+            try:
+                a, b = ours(*args), theirs(*args)
+            except (TypeError, ValueError, IndexError):  # of another form
+                continue
+            if getattr(a, "shape", None) == getattr(b, "shape", ()):
+                found.append((name, ours, theirs, args))
+                break
+    return found
+
+
 def main(rounds: int) -> None:
-    x, y = jnp.ones((8, 8)), jnp.ones((8, 8))
-    table: dict[str, tuple[Callable[..., object], Callable[..., object], tuple[object, ...]]] = {
-        "exp(x)": (ops.exp, jnp.exp, (x,)),
-        "tanh(x)": (ops.tanh, jnp.tanh, (x,)),
-        "add(x, y)": (ops.add, jnp.add, (x, y)),
-        "multiply(x, 2.0)": (ops.multiply, jnp.multiply, (x, 2.0)),
-        "matmul(x, y)": (ops.matmul, jnp.matmul, (x, y)),
-        "maximum(x, y)": (ops.maximum, jnp.maximum, (x, y)),
-        "sum(x, 1)": (ops.sum, jnp.sum, (x, 1)),
-        "reshape(x, (64,))": (ops.reshape, jnp.reshape, (x, (64,))),
-        "relu(x)": (ops.relu, jax.nn.relu, (x,)),
-        "where(x > 0, x, y)": (ops.where, jnp.where, (x > 0, x, y)),
-    }
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in table}
-    for _ in range(rounds + 1):
-        for name, (ours, theirs, args) in table.items():
-            times[name].append((microseconds(ours, args), microseconds(theirs, args)))
-    print(f"{'call':20}{'cornu':>8}{'jnp':>8}{'beyond':>8}{'at best':>9}")
-    for name, taken in times.items():
-        ours, theirs = (statistics.median(column) for column in zip(*taken[1:], strict=True))
-        beyond = statistics.median(a - b for a, b in taken[1:])
-        best = min(a for a, _ in taken) - min(b for _, b in taken)
-        print(f"{name:20}{ours:8.2f}{theirs:8.2f}{beyond:8.2f}{best:9.2f}")
+    cases = pairs()
+    best = {name: [float("inf"), float("inf")] for name, *_ in cases}
+    for i in range(rounds):
+        for name, ours, theirs, args in cases:
+            if i == 0 or best[name][1] < SLOW:
+                best[name] = [
+                    min(best[name][0], microseconds(ours, args)),
+                    min(best[name][1], microseconds(theirs, args)),
+                ]
+    beyond = sorted(((ours - theirs, name) for name, (ours, theirs) in best.items()), reverse=True)
+    print(f"{'op':22}{'cornu':>9}{'jax':>9}{'beyond':>9}")
+    for over, name in beyond[:15]:
+        print(f"{name:22}{best[name][0]:9.2f}{best[name][1]:9.2f}{over:9.2f}")
+    slow = sum(over > LIMIT for over, _ in beyond)
+    print(f"\n{len(beyond)} ops, median {beyond[len(beyond) // 2][0]:.2f}; {slow} above {LIMIT:.0f} µs")
+
+
+def dense(rounds: int) -> None:
+    torch.set_num_threads(1)
+    with cornu.config.backend_scope("torch"), torch.no_grad():
+        layer, x = cornu.layers.Dense(16), torch.ones(4, 16)
+        layer(x)
+        kernel, bias = layer.kernel.value.t().contiguous(), layer.bias.value
+        ours = min(microseconds(layer, (x,)) for _ in range(rounds))
+        theirs = min(microseconds(torch.nn.functional.linear, (x, kernel, bias)) for _ in range(rounds))
+    print(f"Dense {ours:.2f}, F.linear {theirs:.2f}, beyond {ours - theirs:.2f} µs")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
+    numbers = [int(a) for a in sys.argv[1:] if a.isdigit()]
+    (dense if "--torch" in sys.argv else main)(numbers[0] if numbers else 9)

@@ -64,7 +64,9 @@ def table() -> str:
     lines = [f"| | {' | '.join(b.name for b in backends)} |", f"| --- |{' --- |' * len(backends)}"]
     lines += [f"| {row} | {' | '.join(tell(b) for b in backends)} |" for row, tell in ROWS.items()]
     ops = len({case.op for case in CASES})
-    return "\n".join([BEGIN, "", *lines, "", f"The conformance suite runs {len(CASES)} cases of {ops} ops on each.", "", END])
+    return "\n".join(
+        [BEGIN, "", *lines, "", f"The conformance suite runs {len(CASES)} cases of {ops} ops on each.", "", END]
+    )
 
 
 def main() -> int:

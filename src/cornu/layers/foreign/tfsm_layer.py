@@ -35,9 +35,7 @@ class TFSMLayer(Layer):
         try:
             self._loaded = tf.saved_model.load(self.filepath)
         except (OSError, ValueError) as error:
-            raise ArgumentError(
-                f"{self._label()}: no SavedModel could be read from {self.filepath!r}: {error}"
-            ) from error
+            raise ArgumentError(f"{self._label()}: {self.filepath!r} holds no SavedModel: {error}") from error
         self._infer = self._endpoint(call_endpoint)
         self._train = self._endpoint(call_training_endpoint) if call_training_endpoint else self._infer
         self.built = True
