@@ -13,10 +13,10 @@ demo: $(STAMP)
 # Workers share the cores, so each has one thread.
 test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)
-	$(BIN)/python -m cornu.testing.conformance --backend numpy -q -n $(PYTEST_WORKERS)
-	$(BIN)/python -m cornu.testing.conformance --backend jax -q -n $(PYTEST_WORKERS)
-	$(BIN)/python -m cornu.testing.conformance --backend torch -q -n $(PYTEST_WORKERS)
-	$(BIN)/python -m cornu.testing.conformance --backend tensorflow -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m pytest --pyargs cornu.testing.conformance --backend numpy -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m pytest --pyargs cornu.testing.conformance --backend jax -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m pytest --pyargs cornu.testing.conformance --backend torch -q -n $(PYTEST_WORKERS)
+	$(BIN)/python -m pytest --pyargs cornu.testing.conformance --backend tensorflow -q -n $(PYTEST_WORKERS)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 check: lint types contracts budget test

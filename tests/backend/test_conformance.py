@@ -12,7 +12,7 @@ import pytest
 
 
 def conformance(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cornu.testing.conformance", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "--pyargs", "cornu.testing.conformance", "-q", "-p", "no:cacheprovider"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
         [*command, *arguments], env=environment, cwd=folder, capture_output=True, text=True, timeout=840, check=False

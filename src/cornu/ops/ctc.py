@@ -9,13 +9,9 @@ from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.op import Tensor, Untyped, op
-from cornu.ops.elementwise import logaddexp
+from cornu.ops.elementwise import logaddexp, widen
 from cornu.ops.nn import log_softmax, one_hot
 from cornu.ops.reduction import top_k
-
-
-def _wide(x: Array) -> Array:
-    return B.cast(x, "float32") if standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
 
 
 def _check(name: str, shapes: dict[str, tuple[Any, Any, str]], mask_index: int) -> None:
@@ -56,7 +52,7 @@ def ctc_loss(
     A target that does not fit into its steps costs 10⁵ for each blank that it lacks, instead of infinity.
     """
     impossible = -1e5
-    logs = log_softmax(_wide(output))
+    logs = log_softmax(widen(output))
     batch, labels = target.shape
     steps = output.shape[1]
     target_length, output_length = B.cast(target_length, "int32"), B.cast(output_length, "int32")
@@ -127,7 +123,7 @@ def ctc_decode(
     """
     lengths = B.cast(sequence_lengths, "int32")
     if strategy == "beam_search":
-        return _beam_search(_wide(inputs), lengths, beam_width, top_paths, mask_index)
+        return _beam_search(widen(inputs), lengths, beam_width, top_paths, mask_index)
     best = B.argmax(inputs, axis=-1)  # (batch, steps)
     counts = B.arange(0, inputs.shape[1], 1, "int32")[None, :] < lengths[:, None]
     kept = B.logical_and(counts, best != mask_index)
@@ -137,7 +133,7 @@ def ctc_decode(
     # A stable sort moves what is kept to the front.
     order = B.argsort(B.where(kept, 0, 1), axis=-1)
     labels = B.take_along_axis(B.where(kept, best, -1), order, 1)
-    return labels[None], -B.sum(B.where(counts, B.max(_wide(inputs), axis=-1), 0), axis=1, keepdims=True)
+    return labels[None], -B.sum(B.where(counts, B.max(widen(inputs), axis=-1), 0), axis=1, keepdims=True)
 
 
 def _beam_search(logits: Array, lengths: Array, width: int, paths: int, blank: int) -> tuple[Array, Array]:

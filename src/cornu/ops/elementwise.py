@@ -10,7 +10,7 @@ import ml_dtypes
 
 from cornu.backend import B
 from cornu.backend.contract import Array
-from cornu.base.dtypes import is_float, is_integer, standardize_dtype
+from cornu.base.dtypes import float_type, is_float, is_integer, standardize_dtype
 from cornu.base.errors import DTypeError, ShapeError
 from cornu.core.op import Tensor, Untyped, op
 
@@ -495,7 +495,7 @@ def angle(x: Tensor) -> Array:
 @op(promotion="float", check=_reals("polar", "abs_ angle"))
 def polar(abs_: Tensor, angle: Tensor) -> Array:
     """abs_ · (cos angle + i sin angle), a complex number, element-wise; 16-bit floats are widened."""
-    abs_, angle = _wide(abs_), _wide(angle)
+    abs_, angle = widen(abs_), widen(angle)
     return B.complex(abs_ * B.cos(angle), abs_ * B.sin(angle))
 
 
@@ -510,7 +510,7 @@ def _check_pairs(x: Any) -> None:
 @op(promotion="float", check=_check_pairs)
 def view_as_complex(x: Tensor) -> Array:
     """Complex numbers (…) from their real and imaginary parts (…, 2); 16-bit floats are widened."""
-    x = _wide(x)
+    x = widen(x)
     return B.complex(x[..., 0], x[..., 1])
 
 
@@ -520,8 +520,10 @@ def view_as_real(x: Tensor) -> Array:
     return B.stack([real(x), imag(x)], -1)
 
 
-def _wide(x: Array) -> Array:
-    return B.cast(x, "float32") if standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
+def widen(x: Array) -> Array:
+    """`x` in floats of at least 32 bits."""
+    dtype = float_type(x.dtype)
+    return B.cast(x, "float32" if dtype in ("float16", "bfloat16") else dtype)
 
 
 bitwise_invert = bitwise_not

@@ -16,6 +16,7 @@ from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError
 from cornu.core.op import Tensor, op
 from cornu.ops.convolution import cut_patches, each, explicit_padding
+from cornu.ops.elementwise import widen
 from cornu.ops.nn import same_shape
 from cornu.ops.reduction import mean
 from cornu.ops.sampling import (
@@ -30,7 +31,6 @@ from cornu.ops.sampling import (
     perspective_transform,
     resize,
     scale_and_translate,
-    wide,
 )
 
 __all__ = [
@@ -226,7 +226,7 @@ def rgb_to_grayscale(images: Tensor, data_format: str | None = None) -> Array:
     _colours("rgb_to_grayscale", x, (1, 3))
     if x.shape[-1] == 1:
         return images
-    colours = wide(x)
+    colours = widen(x)
     grey = 0.2989 * colours[..., :1] + 0.587 * colours[..., 1:2] + 0.114 * colours[..., 2:]
     return restore(B.cast(grey, standardize_dtype(images.dtype)))
 
@@ -236,7 +236,7 @@ def rgb_to_hsv(images: Tensor, data_format: str | None = None) -> Array:
     """Hue (a full turn is 1), saturation and value of colours in [0, 1]; greys have hue 0."""
     x, restore = as_batch("rgb_to_hsv", images, data_format)
     _colours("rgb_to_hsv", x)
-    colours = wide(x)
+    colours = widen(x)
     r, g, b = (colours[..., i] for i in range(3))
     value = B.maximum(B.maximum(r, g), b)
     spread = value - B.minimum(B.minimum(r, g), b)
@@ -253,7 +253,7 @@ def hsv_to_rgb(images: Tensor, data_format: str | None = None) -> Array:
     """Red, green and blue of hue (a full turn is 1), saturation and value in [0, 1]; the inverse of `rgb_to_hsv`."""
     x, restore = as_batch("hsv_to_rgb", images, data_format)
     _colours("hsv_to_rgb", x)
-    colours = wide(x)
+    colours = widen(x)
     hue, saturation, value = (colours[..., i] for i in range(3))
     channels = []
     for sixth in (5, 3, 1):
@@ -278,7 +278,7 @@ def gaussian_blur(
     sigmas = tuple(sigma) if isinstance(sigma, list | tuple) else (sigma, sigma)
     if len(sigmas) != 2 or not all(s > 0 for s in sigmas):
         raise ArgumentError(f"gaussian_blur: sigma should be a positive number or two of them, got {sigma!r}.")
-    x = wide(x)
+    x = widen(x)
     for axis, (size, s) in enumerate(zip(sizes, sigmas, strict=True), 1):
         x = filtered(x, gaussian(size, s), axis, ((size - 1) // 2, size // 2))
     return restore(narrow(x, standardize_dtype(images.dtype)))
@@ -328,7 +328,7 @@ def ssim(
             "one."
         )
     taps = gaussian(filter_size, filter_sigma)
-    a, b = wide(a), wide(b)
+    a, b = widen(a), widen(b)
     mean_a, mean_b, aa, bb, ab = (filtered(filtered(x, taps, 1), taps, 2) for x in (a, b, a * a, b * b, a * b))
     c1, c2 = (k1 * max_val) ** 2, (k2 * max_val) ** 2
     product, squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b

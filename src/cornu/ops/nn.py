@@ -15,7 +15,7 @@ from cornu.base.errors import ArgumentError, BackendError, ShapeError
 from cornu.base.lazy import lazy_names
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.elementwise import polar as polar
-from cornu.ops.elementwise import sigmoid, tanh
+from cornu.ops.elementwise import sigmoid, tanh, widen
 from cornu.ops.reduction import in_float32, logsumexp, mean
 
 # activations
@@ -265,7 +265,7 @@ def _hot(x: Array, first: Array, num_classes: int, axis: int, over: int | None, 
 def moments(x: Tensor, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Array, Array]:
     """Mean and variance along the axes, computed in at least float32."""
     dtype = standardize_dtype(x.dtype)
-    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    wide = widen(x)
     centre = mean(wide, axes, keepdims=True)
     variance = mean(B.abs(wide - centre) ** 2, axes, keepdims)
     centre = centre if keepdims else mean(centre, axes)
@@ -297,7 +297,7 @@ def layer_normalization(
     """(x - mean) / √(variance + ε) · γ + β along the axes. https://arxiv.org/abs/1607.06450"""
     epsilon = config.epsilon() if epsilon is None else epsilon
     dtype = standardize_dtype(x.dtype)
-    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    wide = widen(x)
     centred = wide - mean(wide, axis, keepdims=True)
     scaled = centred * B.rsqrt(mean(centred * centred, axis, keepdims=True) + epsilon)
     axes = sorted(i % x.ndim for i in ([axis] if isinstance(axis, int) else axis))
@@ -314,7 +314,7 @@ def rms_normalization(x: Tensor, scale: Tensor = None, axis: Any = -1, epsilon: 
     """x / √(mean(x²) + ε) · scale along the axes. https://arxiv.org/abs/1910.07467"""
     epsilon = config.epsilon() if epsilon is None else epsilon
     dtype = standardize_dtype(x.dtype)
-    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    wide = widen(x)
     scaled = wide * B.rsqrt(mean(wide * wide, axis, keepdims=True) + epsilon)
     return B.cast(scaled if scale is None else scaled * B.cast(scale, standardize_dtype(wide.dtype)), dtype)
 
@@ -324,7 +324,7 @@ def normalize(x: Tensor, axis: int = -1, order: int = 2, epsilon: float | None =
     """x divided by its norm along the axis, at least ε."""
     epsilon = config.epsilon() if epsilon is None else epsilon
     dtype = standardize_dtype(x.dtype)
-    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x  # ε² is 0 in 16 bits
+    wide = widen(x)  # ε² is 0 in 16 bits
     if order == 2:
         return B.cast(wide * B.rsqrt(B.maximum(B.sum(wide * wide, axis=axis, keepdims=True), epsilon**2)), dtype)
     size = B.sum(B.abs(wide) ** order, axis=axis, keepdims=True) ** (1 / order)
@@ -445,7 +445,7 @@ def dot_product_attention(
     if groups > 1:  # https://arxiv.org/abs/2305.13245
         key, value = B.repeat(key, groups, 2), B.repeat(value, groups, 2)
     scores = B.einsum("bqhd,bkhd->bhqk", query * B.convert(scale, dtype), key)
-    scores = B.cast(scores, "float32") if dtype in ("float16", "bfloat16") else scores
+    scores = widen(scores)
     if attn_logits_soft_cap is not None:
         scores = attn_logits_soft_cap * B.tanh(scores / attn_logits_soft_cap)
     if bias is not None:

@@ -11,6 +11,7 @@ from cornu.backend.contract import Array, Axis
 from cornu.base import tree
 from cornu.base.dtypes import standardize_dtype
 from cornu.core.op import Tensor, Untyped, op
+from cornu.ops.elementwise import widen
 
 _WIDE = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
 
@@ -77,7 +78,7 @@ def prod(x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None)
 def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
     """The arithmetic mean along the axes (all where None); 16-bit floats add up in 32 bits."""
     dtype = standardize_dtype(x.dtype)
-    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    wide = widen(x)
     axis = _axes(axis)
     return B.cast(B.sum(wide, axis=axis, keepdims=keepdims) / count(x, axis), dtype)
 
@@ -86,7 +87,7 @@ def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
 def var(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
     """The mean squared distance from the mean along the axes (all where None)."""
     dtype = standardize_dtype(x.dtype)
-    wide = B.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    wide = widen(x)
     centred = wide - mean(wide, axis, keepdims=True)
     return B.cast(mean(centred * centred, axis, keepdims), dtype)
 

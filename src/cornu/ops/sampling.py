@@ -16,12 +16,12 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
-from cornu.base.dtypes import float_type, is_float, standardize_dtype
+from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.context import context
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.convolution import from_last, to_last
-from cornu.ops.elementwise import saturate_cast
+from cornu.ops.elementwise import saturate_cast, widen
 from cornu.ops.products import cross
 from cornu.random.seed import draw_key
 
@@ -56,12 +56,6 @@ def known_sizes(x: Any) -> tuple[Any, ...]:
     """The shape of `x`, None for a size that is unknown or, during inference, may stand for an unknown one."""
     inferring = context.scope is not None and context.scope.abstract
     return tuple(None if inferring and size in B.probe_sizes else size for size in x.shape)
-
-
-def wide(x: Array) -> Array:
-    """`x` in floats of at least 32 bits."""
-    dtype = float_type(x.dtype)
-    return B.cast(x, "float32" if dtype in ("float16", "bfloat16") else dtype)
 
 
 def narrow(x: Array, dtype: str, rounded: Callable[[Array], Array] | None = None) -> Array:
@@ -187,7 +181,7 @@ def resize(
             at = (2 * np.arange(new) + 1) * x.shape[axis] // (2 * new)
             x = B.take(x, B.convert(at.astype("int32")), axis)
         return restore(x)
-    x = wide(x)
+    x = widen(x)
     for axis, new in enumerate(size, 1):
         if (old := x.shape[axis]) != new:
             x = _along(x, _weights(old, new, new / old, 0.0, interpolation, antialias, np, "float64"), axis)
@@ -244,7 +238,7 @@ def scale_and_translate(
     Positions count from the edge of the first element. `method` is `"linear"`, `"cubic"`, `"lanczos3"` or `"lanczos5"`.
     """
     dtype = float_type(images.dtype)
-    x = wide(images)
+    x = widen(images)
     dtype_inside = standardize_dtype(x.dtype)
     scale, translation = B.cast(scale, dtype_inside), B.cast(translation, dtype_inside)
     for i, axis in enumerate(spatial_dims):
@@ -280,7 +274,7 @@ def _sample(
 ) -> Array:  # (*shape of the coordinates, channels)
     """Linear interpolation (order 1) or the nearest element (order 0)."""
     dtype = standardize_dtype(rows.dtype)
-    rows = wide(rows) if order else rows
+    rows = widen(rows) if order else rows
     axes = []
     for at, size in zip(coordinates, sizes, strict=True):
         if fill_mode in ("constant", "nearest"):
@@ -326,7 +320,7 @@ def map_coordinates(
     Beyond the edges: `"constant"` (`fill_value`), `"nearest"`, `"wrap"`, `"mirror"` (about the centre of the last
     element) or `"reflect"` (about its edge).
     """
-    where = [wide(coordinates[i]) for i in range(inputs.ndim)]
+    where = [widen(coordinates[i]) for i in range(inputs.ndim)]
     return _sample(B.reshape(inputs, (-1, 1)), inputs.shape, where, order, fill_mode, fill_value)[..., 0]
 
 
@@ -396,7 +390,7 @@ def affine_transform(
     `fill_mode` as in `map_coordinates`.
     """
     x, restore = as_batch("affine_transform", images, data_format)
-    transform = B.reshape(wide(transform), (-1, 8, 1, 1))
+    transform = B.reshape(widen(transform), (-1, 8, 1, 1))
     h = [transform[:, i] for i in range(8)]
     return restore(_projected(x, [*h, 1], interpolation, fill_mode, fill_value))
 
@@ -430,7 +424,7 @@ def perspective_transform(
     x, restore = as_batch("perspective_transform", images, data_format)
     # In units of the image, for the sake of precision.
     unit = max(x.shape[1:3])
-    start, end = (_frame(B.reshape(wide(p), (-1, 4, 2)) / unit) for p in (start_points, end_points))
+    start, end = (_frame(B.reshape(widen(p), (-1, 4, 2)) / unit) for p in (start_points, end_points))
     h = B.matmul(start, _adjugate(end))  # maps the end points to the start points
     h = B.reshape(h / B.max(B.abs(h), axis=(1, 2), keepdims=True), (-1, 9, 1, 1))
     scale = (1, 1, unit, 1, 1, unit, 1 / unit, 1 / unit, 1)
@@ -506,7 +500,7 @@ def elastic_transform(
     batch, height, width, _ = x.shape
     reach = math.ceil(3 * sigma)
     taps = gaussian(2 * reach + 1, sigma)
-    inside = standardize_dtype(wide(x[:0]).dtype)
+    inside = standardize_dtype(widen(x[:0]).dtype)
     noise = B.random_normal(draw_key(seed), (batch, height + 2 * reach, width + 2 * reach, 2), inside)
     moves = alpha * sigma * filtered(filtered(noise, taps, 1), taps, 2)
     rows = B.reshape(B.arange(0, height, 1, inside), (1, height, 1)) + moves[..., 0]

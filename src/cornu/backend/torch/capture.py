@@ -275,14 +275,13 @@ class Program:
         last = {n: i for i, line in enumerate(lines) for n in (*line.made(), *line.used())}
         kept = {leaf.number for leaf in outputs if isinstance(leaf, Ref)}
 
-        def name(value: Any, prefix: str) -> str:
-            for known, other in names.items():
-                if other is value and known[0] == prefix:
-                    return known
-            names[f"{prefix}{len(names)}"] = value
-            return f"{prefix}{len(names) - 1}"
+        known: dict[Any, str] = {}
 
-        functions: dict[Any, str] = {}
+        def name(value: Any, key: Any, prefix: str) -> str:
+            if key not in known:
+                known[key] = f"{prefix}{len(known)}"
+                names[known[key]] = value
+            return known[key]
 
         def text(value: Any) -> str:
             if isinstance(value, Ref):
@@ -292,17 +291,15 @@ class Program:
                 return f"[{inner}]"
             if value is None or isinstance(value, bool | int | str):
                 return repr(value)
-            return name(value, "c")
+            return name(value, id(value), "c")
 
         for i, line in enumerate(lines):
             fn = _binding(line.fn)
-            if fn not in functions:
-                functions[fn] = f"f{len(functions)}"
-                names[functions[fn]] = fn
+            function = name(fn, fn, "f")
             arguments = [*map(text, line.args), *(f"{key}={text(value)}" for key, value in line.kwargs.items())]
             made = line.results
             target = f"v{made}" if isinstance(made, int) else ", ".join(f"v{n}" for n in made) + ("," if made else "")
-            source.append(f"    {target + ' = ' if target else ''}{functions[fn]}({', '.join(arguments)})")
+            source.append(f"    {target + ' = ' if target else ''}{function}({', '.join(arguments)})")
             over = sorted({n for n in (*line.made(), *line.used()) if last[n] == i and n not in kept})
             if over:
                 source.append(f"    del {', '.join(f'v{n}' for n in over)}")

@@ -1,4 +1,4 @@
-"""The conformance suite of backends: `python -m cornu.testing.conformance --backend NAME`.
+"""The conformance suite of backends: `pytest --pyargs cornu.testing.conformance --backend NAME`.
 
 One table of cases (`cases/`, a file for each kind of op) with NumPy and SciPy in double precision as oracle. Every op
 must have a case, and every case is run eagerly, compiled, with native kernels off, symbolically (with known and

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from cornu.base import config
+from cornu.testing.plugin import add_options
 
 BUILT_IN = ("jax", "torch", "tensorflow", "numpy")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", action="append", help="the backend to test; may be given more than once")
-    parser.addoption("--known-failures", help="a file of lines `case-id  # reason`; default: the one shipped")
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.has_plugin("cornu"):  # which has added them
+        add_options(parser)
 
 
 def known_failures(backend: str, file: str | None) -> dict[str, str]:
