@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import numpy as np
 from size import code_lines
 
 from cornu.backend import Backend, load
@@ -38,6 +39,13 @@ def fused(backend: Backend) -> str:
     return ", ".join(shown for name, shown in FUSED.items() if name in vars(type(backend))) or "–"
 
 
+def sparse(backend: Backend) -> str:
+    """The type of its sparse arrays."""
+    with backend_scope(backend.name):
+        made = backend.sparse(backend.convert(np.zeros((1, 1), "int32")), backend.convert(np.ones(1, "float32")), (1,))
+    return f"`{type(made).__module__.partition('.')[0]}`'s {type(made).__name__}"
+
+
 def failures(backend: Backend) -> str:
     """What it is known to get wrong, each with its reason."""
     return "<br>".join(f"`{case}`: {why}" for case, why in known_failures(backend.name, None).items()) or "none"
@@ -47,7 +55,7 @@ ROWS: dict[str, Callable[[Backend], str]] = {
     "gradients, `fit`": trains,
     "ops by kernels of its own": lambda b: ", ".join(f"`{name}`" for name in sorted(b.native)) or "–",
     "fused": fused,
-    "sparse arrays": lambda b: ", ".join(f"`{t.__module__.split('.')[0]}…{t.__name__}`" for t in b.sparse_types) or "–",
+    "sparse arrays": sparse,
     "known failures": failures,
     "code lines": lambda b: str(
         sum(code_lines(f.read_text("utf-8")) for f in (ROOT / "src/cornu/backend" / b.name).rglob("*.py"))

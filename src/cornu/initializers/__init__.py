@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from cornu.backend import B
+from cornu.backend import B, memory
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.configurable import Configurable
@@ -123,7 +123,7 @@ class Identity(Initializer):
 
 
 class _Memory(threading.local):
-    """Where a thread's arrays of less than a block lie: within blocks for which NumPy asks for huge pages (4 MiB)."""
+    """Where a thread's arrays of less than a block lie: within blocks on huge pages."""
 
     block = np.empty(0, np.uint8)
     size = 1 << 23
@@ -131,7 +131,7 @@ class _Memory(threading.local):
     def take(self, size: int) -> np.ndarray:
         """Uninitialised bytes at a multiple of 64, which a device on the CPU takes over without a copy."""
         if len(self.block) < size + 64:
-            self.block = np.empty(max(self.size, size + 64), np.uint8)
+            self.block = memory.block(max(self.size, size + 64))
         start = -self.block.ctypes.data % 64
         taken = self.block[start : start + size]
         self.block = self.block[start + size :]

@@ -16,7 +16,7 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
-from cornu.base.dtypes import is_float, standardize_dtype
+from cornu.base.dtypes import float_type, is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.context import context
 from cornu.core.op import Tensor, Untyped, op

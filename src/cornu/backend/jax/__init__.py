@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental.sparse import BCOO
 from jax.scipy import linalg, special
 
 from cornu.backend.contract import Array, Pairs
@@ -32,7 +33,6 @@ class JaxBackend(NamespaceBackend):
 
     name = "jax"
     array_types = (jax.Array,)
-    sparse_types = (BCOO,)
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
 
     def __init__(self) -> None:
@@ -72,11 +72,17 @@ class JaxBackend(NamespaceBackend):
         wanted = _numpy_dtype(self.canonical_dtype(dtype))
         return x if x.dtype == wanted else x.astype(wanted)
 
+    @property
+    def sparse_types(self) -> tuple[type, ...]:  # type: ignore[override]
+        """None while nobody has imported them, which takes 0.2 s."""
+        module = sys.modules.get("jax.experimental.sparse")
+        return () if module is None else (module.BCOO,)
+
     def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
-        return BCOO((values, indices), shape=tuple(shape))
+        return importlib.import_module("jax.experimental.sparse").BCOO((values, indices), shape=tuple(shape))
 
     def to_dense(self, x: Any) -> Array:
-        return x.todense() if isinstance(x, BCOO) else x
+        return x.todense() if isinstance(x, self.sparse_types) else x
 
     def sparse_matmul(self, a: Any, b: Any) -> Array:
         return self.to_dense(a @ b)
@@ -266,7 +272,7 @@ class JaxBackend(NamespaceBackend):
         def arrays_only(arrays: list[Array]) -> list[Array]:
             result = fn(arrays)
             plain[:] = [result]
-            leaves = (leaf.data if isinstance(leaf, BCOO) else leaf for leaf in tree.flatten(result))
+            leaves = (leaf.data if isinstance(leaf, self.sparse_types) else leaf for leaf in tree.flatten(result))
             return [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
 
         before, self._local.inferring = self._inferring, True
@@ -278,7 +284,7 @@ class JaxBackend(NamespaceBackend):
             self._local.inferring = before
 
         def spec(leaf: Any) -> Any:
-            if not isinstance(leaf, jax.Array | BCOO):
+            if not isinstance(leaf, (jax.Array, *self.sparse_types)):
                 return leaf
             struct = Spec.of(next(found))
             return struct if isinstance(leaf, jax.Array) else Spec(tuple(leaf.shape), struct.dtype, sparse=True)
