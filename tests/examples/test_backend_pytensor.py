@@ -116,7 +116,16 @@ def test_a_slice_of_the_conformance_suite(environment: dict[str, str], tmp_path:
         " or conv or max_pool or softmax or fft or det or scatter or einsum) and not test_specs"
     )
     failures = str(EXAMPLE / "known_failures.txt")
-    command = ("-m", "pytest", "--pyargs", "cornu.testing.conformance", "--backend", "pytensor", "--known-failures", failures)
+    command = (
+        "-m",
+        "pytest",
+        "--pyargs",
+        "cornu.testing.conformance",
+        "--backend",
+        "pytensor",
+        "--known-failures",
+        failures,
+    )
     done = run(environment, *command, "-q", "-p", "no:cacheprovider", "-k", chosen, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     passed = int(done.stdout.rsplit(" passed", 1)[0].split()[-1])
