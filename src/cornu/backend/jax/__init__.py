@@ -283,11 +283,14 @@ class JaxBackend(NamespaceBackend):
         finally:
             self._local.inferring = before
 
+        arrays: tuple[Any, ...] = (jax.Array, *self.sparse_types)
+
         def spec(leaf: Any) -> Any:
-            if not isinstance(leaf, (jax.Array, *self.sparse_types)):
+            if not isinstance(leaf, arrays):
                 return leaf
-            struct = Spec.of(next(found))
-            return struct if isinstance(leaf, jax.Array) else Spec(tuple(leaf.shape), struct.dtype, sparse=True)
+            inner = Spec.of(next(found))
+            shape = tuple(leaf.shape)  # of a sparse array not that of its values
+            return inner if isinstance(leaf, jax.Array) else Spec(shape, inner.dtype, sparse=True)
 
         return tree.map_structure(spec, plain.pop())
 
