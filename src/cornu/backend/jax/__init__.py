@@ -73,7 +73,7 @@ class JaxBackend(NamespaceBackend):
         return x if x.dtype == wanted else x.astype(wanted)
 
     @property
-    def sparse_types(self) -> tuple[type, ...]:  # type: ignore[override]
+    def sparse_types(self) -> tuple[Any, ...]:  # type: ignore[override]
         """None while nobody has imported them, which takes 0.2 s."""
         module = sys.modules.get("jax.experimental.sparse")
         return () if module is None else (module.BCOO,)
