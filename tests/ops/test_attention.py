@@ -65,7 +65,7 @@ def test_the_setting_decides_where_the_argument_does_not(gpu):
     assert gpu == []
     cornu.config.enable_flash_attention()
     ops.dot_product_attention(x, x, x)
-    layers.MultiHeadAttention(2, 16, dtype="bfloat16")(ops.ones((2, 5, 8)), ops.ones((2, 5, 8)))
+    layers.MultiHeadAttention(2, 16, dtype="bfloat16")(ops.ones((3, 5, 8)), ops.ones((3, 5, 8)))
     assert gpu == ["cudnn"] * 2
     with pytest.raises(BackendError, match="with attn_logits_soft_cap"):
         ops.dot_product_attention(x, x, x, attn_logits_soft_cap=5.0)

@@ -175,7 +175,7 @@ def categorical_crossentropy(
     return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
-@op(promotion=None)
+@op(promotion=None, fuse=False)
 def sparse_categorical_crossentropy(
     y_true: Untyped, y_pred: Tensor, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Array:

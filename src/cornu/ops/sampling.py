@@ -480,7 +480,7 @@ def _check_elastic(
         raise ArgumentError(f"elastic_transform: sigma should be a positive number of pixels, got {sigma!r}.")
 
 
-@op(check=_check_elastic)
+@op(check=_check_elastic, fuse=False)
 def elastic_transform(
     images: Tensor,
     alpha: float = 20.0,

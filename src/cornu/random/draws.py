@@ -103,7 +103,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
     return _dropout(inputs, rate, noise_shape, seed)
 
 
-@op
+@op(fuse=False)
 def _dropout(inputs: Tensor, rate: float, noise_shape: Any, seed: Any) -> Array:
     if rate == 0:
         return inputs

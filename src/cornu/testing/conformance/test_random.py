@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cornu import random
+from cornu import ops, random
 from cornu.backend import B
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError
@@ -97,6 +97,19 @@ def test_dropout() -> None:
     assert standardize_dtype(random.dropout(B.convert(ones, "bfloat16"), 0.5, seed=1).dtype) == "bfloat16"
     with pytest.raises(ArgumentError, match=r"within \[0, 1\], got 1.5"):
         random.dropout(ones, 1.5)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        *DRAWS.values(),
+        lambda: random.dropout(np.ones(COUNT, "float32"), 0.5),
+        lambda: ops.image.elastic_transform(np.arange(COUNT, dtype="float32").reshape(1, 40, 100, 1)),
+    ],
+)
+def test_without_a_seed_each_draw_is_another(draw: Callable[[], Any]) -> None:
+    first, second = (B.to_numpy(draw()) for _ in range(2))
+    assert (first != second).mean() > 0.3
 
 
 @pytest.mark.parametrize("seed", ["a", 1.5, True, [1, 2, 3]])
