@@ -54,8 +54,8 @@ def op(
     Array-likes among them are converted; those marked `Tensor` are promoted to one dtype (`promotion="same"`), to a
     floating one (`"float"`) or not at all (None). `check`, called first with the same arguments, raises for bad ones.
     Where the body is but a call of the backend's `primitive`, naming it saves the way through the body. On a backend
-    that compiles, eager calls run the body as one program, unless it depends on values or has effects (`fuse=False`). Sparse
-    matrices go to the backend's method `sparse`; all other ops make sparse arrays dense.
+    that compiles, eager calls run the body as one program, unless it depends on values or has effects (`fuse=False`).
+    Sparse matrices go to the backend's method `sparse`; all other ops make sparse arrays dense.
     With a symbolic tensor among the arguments the body is traced for its result's spec and a node is recorded.
     """
     if body is None:

@@ -261,7 +261,11 @@ class JaxBackend(NamespaceBackend):
         return jax.jit(fn, donate_argnums=0 if donate else ())
 
     def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
-        return jax.jit(body, static_argnums=positions, static_argnames=names)
+        @functools.wraps(body)
+        def program(*args: Any, **kwargs: Any) -> Any:  # a function of its own: JAX remembers traces by function
+            return body(*args, **kwargs)
+
+        return jax.jit(program, static_argnums=positions, static_argnames=names)
 
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         return lax.fori_loop(0, steps, body, state)
