@@ -54,7 +54,7 @@ def pairs() -> list[tuple[str, Callable[..., Any], Callable[..., Any], tuple[Any
         for args in forms if theirs else ():
             try:
                 a, b = ours(*args), theirs(*args)
-            except (TypeError, ValueError, IndexError):  # of another form
+            except (TypeError, ValueError, IndexError, AttributeError):  # of another form
                 continue
             if getattr(a, "shape", None) == getattr(b, "shape", ()):
                 found.append((name, ours, theirs, args))
