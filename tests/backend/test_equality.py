@@ -96,6 +96,8 @@ def test_a_model_moves_and_goes_on(backend, name, on_jax):
     keep_on = fitted(model, 5)
     assert keep_on[-1] < first[-1]
     model.to_backend("jax")
+    with backend_scope(backend):  # what draws for the run there stays there
+        assert keras.random.normal((2,)).shape == (2,)
     again = fitted(model, 1)
     assert again[-1] < keep_on[0]
     assert int(model.optimizer.iterations) == 11 * 10

@@ -76,12 +76,12 @@ class Model(Trainer, Layer):
         """
         load(backend)
         state = dict.fromkeys([*self.variables, *self.metrics_variables])
-        for kind in ("train", "test"):
-            with config.backend_scope(self._backend):
+        with config.backend_scope(self._backend):
+            for kind in ("train", "test"):
                 state |= dict.fromkeys(self._engine_variables(kind))
+            state.pop(global_generator().state, None)  # the run's, not the model's: it stays
         for variable in state:
-            if variable is not global_generator().state:
-                variable.to_backend(backend)
+            variable.to_backend(backend)
         for layer in self._flatten_layers():
             layer._version, layer._again = layer._version + 1, None  # programs and checks of the old one are stale
             if isinstance(layer, Model):

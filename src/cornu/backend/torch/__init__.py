@@ -37,7 +37,6 @@ _WITH_NUMBERS = "arctan2 floor_divide fmod gcd logical_and logical_or logical_xo
 _NO = NotImplemented
 _UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.int64}
 """What few kernels know, computed in another dtype."""
-_DTYPES = {torch.bfloat16: ml_dtypes.bfloat16}
 
 
 @functools.cache
