@@ -81,15 +81,16 @@ def op(
     fitting = (True,) if wants_float else (True, False)
     options = [(i, p) for i, p in enumerate(signature.parameters.values()) if i not in kinds]
     positions = tuple(i for i, p in options if p.kind is p.POSITIONAL_OR_KEYWORD)
-    fuse = fuse and primitive is None and bool(kinds) and all(p.kind is not p.VAR_KEYWORD for _, p in options)
+    fuse = fuse and bool(kinds) and all(p.kind is not p.VAR_KEYWORD for _, p in options)
+    direct = check is None and primitive is not None  # a call of the primitive, with nothing to save by a program
 
     def program(backend: Backend) -> Callable[..., Any]:
-        """The body as one program of the backend."""
+        """The call as one program of the backend, conversions and checks included."""
         if backend.programs_of != config.settings.version:  # bodies read settings, such as the default data format
             backend.programs, backend.programs_of = {}, config.settings.version
-        found = backend.programs.get((body, natives))
+        found = backend.programs.get((call, natives))
         if found is None:
-            found = backend.programs[body, natives] = backend.fused(body, positions, tuple(p.name for _, p in options))
+            found = backend.programs[call, natives] = backend.fused(call, positions, tuple(p.name for _, p in options))
         return found
 
     @functools.wraps(body)
@@ -138,7 +139,8 @@ def op(
         if listed is not None and listed < count and type(items := args[listed]) is list and items:
             kinds_of = {(type(item), getattr(item, "dtype", None)) for item in items}
             ready = len(kinds_of) == 1 and kinds_of.pop() in known
-        if not ready:
+        fused = fuse and not (ready and direct) and _fusible(backend.concrete, positions, args, kwargs)
+        if not ready and not fused:
             values = list(args)
             at = kinds if rest is None else kinds | dict.fromkeys(range(rest, len(values)), kinds[rest])
             for i, (_, many, parameter) in at.items():
@@ -163,6 +165,8 @@ def op(
                 raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
             args = tuple(values)
         try:
+            if fused:
+                return program(backend)(*args, **kwargs)
             if check is not None:
                 check(*args, **kwargs)
             if natives and backend.native and (native := backend.native.get(name)):
@@ -171,8 +175,6 @@ def op(
                     return found
             if primitive is not None:
                 return getattr(backend, primitive)(*args, **kwargs)
-            if fuse and backend.concrete and _fusible(backend.concrete, positions, args, kwargs):
-                return program(backend)(*args, **kwargs)
             return body(*args, **kwargs)
         except CornuError:
             raise
@@ -187,8 +189,10 @@ _CONSTANTS = {int, bool, str, type(None)}
 """Types whose equal values are the same constant of a compiled program."""
 
 
-def _fusible(concrete: type, positions: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _fusible(concrete: type | None, positions: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether all arrays hold values, and the arguments at the positions, or named, can be constants of a program."""
+    if concrete is None:
+        return False
     for i, value in enumerate(args):
         if i in positions:
             if type(value) not in _CONSTANTS and not _is_constant(value):

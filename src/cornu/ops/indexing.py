@@ -197,6 +197,49 @@ def nonzero(x: Tensor) -> tuple[Array, ...]:
     return unravel_index(B.argsort(B.logical_not(flat))[:count], x.shape)
 
 
+@op
+def _runs(x: Tensor, axis: int | None) -> tuple[Array, Array, Array]:
+    """The ascending order of the elements, where a run of equals starts in it, and the number of runs."""
+    rows = ravel(x)[None] if axis is None else B.reshape(moveaxis(x, axis, -1), (-1, x.shape[axis]))
+    features, count = rows.shape
+
+    def sort_by(i: Any, order: Array) -> Array:  # by the last feature first
+        key = B.take(B.take(rows, features - 1 - i, 0), order, 0)
+        return B.take(order, B.argsort(key), 0)
+
+    order = B.arange(0, count, 1, "int32")
+    if features > 16:
+        order = B.loop(features, sort_by, order)
+    else:  # compiled sooner
+        for i in range(features):
+            order = sort_by(i, order)
+    rows = B.take(rows, order, 1)
+    low, high = rows[:, :-1], rows[:, 1:]
+    differ = B.logical_and(high != low, B.logical_not(B.logical_and(B.isnan(high), B.isnan(low))))
+    starts = B.pad(B.any(differ, axis=0), [(1, 0)], constant_values=True)[:count]
+    return order, starts, reduction.sum(starts)
+
+
+@op(promotion=None)
+def _firsts(
+    x: Tensor, order: Tensor, starts: Tensor, found: Tensor, fill_value: Tensor, size: int, axis: int | None
+) -> tuple[Array, Array, Array, Array]:
+    """The first of each run, where it stands, the run of each element, and the length of each run."""
+    count = order.shape[0]
+    # Of each run of equals the first and, for the count, the first of the next.
+    ends = B.pad(B.argsort(B.logical_not(starts)), [(0, size + 1)], constant_values=count)
+    ends = B.where(B.arange(0, count + size + 1, 1, "int32") < found, ends, count)
+    firsts, nexts = ends[:size], ends[1 : size + 1]
+    exists = firsts < count
+    at = B.take(order, B.where(exists, firsts, 0), 0)
+    values = B.take(ravel(x) if axis is None else x, at, axis or 0)
+    if fill_value is not None:
+        mask = exists if axis is None else B.reshape(exists, [size if i == axis % x.ndim else 1 for i in range(x.ndim)])
+        values = B.where(mask, values, B.convert(fill_value, standardize_dtype(x.dtype)))
+    inverse = B.take(B.cast(B.cumsum(B.cast(starts, "int32"), 0), "int32") - 1, B.argsort(order), 0)
+    return values, at, B.reshape(inverse, x.shape) if axis is None else inverse, nexts - firsts
+
+
 def _check_unique(
     x: Any,
     sorted: bool = True,
@@ -227,40 +270,10 @@ def unique(
     With `size` just so many: the first ones, or more, filled up with `fill_value` (the first of them where None). On
     request followed by where each first occurs, by which of them each element is, and by how often each occurs: int32.
     """
-    rows = ravel(x)[None] if axis is None else B.reshape(moveaxis(x, axis, -1), (-1, x.shape[axis]))
-    features, count = rows.shape
-
-    def sort_by(i: Any, order: Array) -> Array:  # by the last feature first
-        key = B.take(B.take(rows, features - 1 - i, 0), order, 0)
-        return B.take(order, B.argsort(key), 0)
-
-    order = B.arange(0, count, 1, "int32")
-    if features > 16:
-        order = B.loop(features, sort_by, order)
-    else:  # eagerly a loop would be compiled at every call
-        for i in range(features):
-            order = sort_by(i, order)
-    rows = B.take(rows, order, 1)
-    low, high = rows[:, :-1], rows[:, 1:]
-    differ = B.logical_and(high != low, B.logical_not(B.logical_and(B.isnan(high), B.isnan(low))))
-    starts = B.pad(B.any(differ, axis=0), [(1, 0)], constant_values=True)[:count]
-    found = reduction.sum(starts)
+    order, starts, found = _runs(x, axis)
     size = int(B.to_numpy(found)) if size is None else size
-    # Of each run of equals the first and, for the count, the first of the next.
-    ends = B.pad(B.argsort(B.logical_not(starts)), [(0, size + 1)], constant_values=count)
-    ends = B.where(B.arange(0, count + size + 1, 1, "int32") < found, ends, count)
-    firsts, nexts = ends[:size], ends[1 : size + 1]
-    exists = firsts < count
-    at = B.take(order, B.where(exists, firsts, 0), 0)
-    values = B.take(ravel(x) if axis is None else x, at, axis or 0)
-    if fill_value is not None:
-        mask = exists if axis is None else B.reshape(exists, [size if i == axis % x.ndim else 1 for i in range(x.ndim)])
-        values = B.where(mask, values, B.convert(fill_value, standardize_dtype(x.dtype)))
-    inverse = B.take(B.cast(B.cumsum(B.cast(starts, "int32"), 0), "int32") - 1, B.argsort(order), 0)
-    extras = [
-        (return_index, at),
-        (return_inverse, B.reshape(inverse, x.shape) if axis is None else inverse),
-        (return_counts, nexts - firsts),
+    values, *extras = _firsts(x, order, starts, found, fill_value, size, axis)
+    wanted = [
+        extra for asked, extra in zip((return_index, return_inverse, return_counts), extras, strict=True) if asked
     ]
-    wanted = [extra for asked, extra in extras if asked]
     return (values, *wanted) if wanted else values
