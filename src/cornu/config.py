@@ -15,12 +15,14 @@ from cornu.base.config import (
     image_data_format,
     is_flash_attention_enabled,
     is_interactive_logging_enabled,
+    load_limits,
     max_epochs,
     max_steps_per_epoch,
     set_backend,
     set_epsilon,
     set_floatx,
     set_image_data_format,
+    set_load_limits,
     set_max_epochs,
     set_max_steps_per_epoch,
 )
@@ -47,6 +49,8 @@ __all__ = [
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "load_limits",
+    "set_load_limits",
     "set_max_epochs",
     "set_max_steps_per_epoch",
 ]

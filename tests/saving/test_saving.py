@@ -15,7 +15,7 @@ import safetensors.numpy
 import cornu
 from cornu import layers, saving
 from cornu.base.errors import ArgumentError, CorruptFileError, ShapeError, StateError, UnknownNameError, UnsafeFileError
-from cornu.saving import weights as weights_files
+from cornu.saving import tensors
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
@@ -230,7 +230,7 @@ def test_a_failing_write_leaves_the_old_file(name: str, tmp_path: Path, monkeypa
     for module, attribute in (
         (zipfile.ZipFile, "writestr"),
         (h5py.Group, "create_dataset"),
-        (weights_files, "save_file"),
+        (tensors, "_bytes"),
     ):
         monkeypatch.setattr(module, attribute, full)
     with pytest.raises(OSError, match="No space left"):
@@ -265,7 +265,7 @@ def test_an_existing_file_may_be_protected(tmp_path: Path) -> None:
 def test_an_unknown_ending_is_refused(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=message):
         mlp().save(tmp_path / name)
-    with pytest.raises(ArgumentError, match=r"Weights are saved as '.weights.h5' or '.safetensors'"):
+    with pytest.raises(ArgumentError, match=r"Weights are saved as '.safetensors' or '.weights.h5'"):
         mlp().save_weights(tmp_path / name)
 
 
@@ -293,7 +293,7 @@ def test_wrong_shapes_are_listed_and_nothing_is_loaded(name: str, tmp_path: Path
 def test_a_model_with_other_layers_is_told_so(tmp_path: Path) -> None:
     mlp().save_weights(tmp_path / "w.weights.h5")
     other = cornu.Sequential([cornu.Input((4,)), layers.Dense(3), layers.Dense(3), layers.Dense(1)])
-    with pytest.raises(ShapeError, match=r"layers/dense_2: no value for variable 0 of shape \(3, 1\)"):
+    with pytest.raises(ShapeError, match=r"missing +layers/dense_2/vars/0 +\(3, 1\) in the model"):
         other.load_weights(tmp_path / "w.weights.h5")
     mlp().save_weights(tmp_path / "w.h5")
     with pytest.raises(ShapeError, match="holds weights of 3 layers .* has 2 with weights"):
@@ -318,8 +318,8 @@ def test_what_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
     for name, error, message in (
         ("no.keras", ArgumentError, "There is no file .*no.keras"),
         ("folder.keras", ArgumentError, "is a folder, not a saved model"),
-        ("text.keras", CorruptFileError, "neither a .keras file nor HDF5"),
-        ("text.h5", CorruptFileError, "neither a .keras file nor HDF5"),
+        ("text.keras", CorruptFileError, "cannot be read as HDF5"),
+        ("text.h5", CorruptFileError, "cannot be read as HDF5"),
         ("only.h5", ArgumentError, "holds weights only, no architecture: make the model and call `load_weights`"),
     ):
         with pytest.raises(error, match=message):
@@ -327,7 +327,7 @@ def test_what_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
     for name, error, message in (
         ("no.weights.h5", ArgumentError, "There is no file"),
         ("text.h5", CorruptFileError, "cannot be read as HDF5"),
-        ("text.safetensors", CorruptFileError, "cannot be read as safetensors"),
+        ("text.safetensors", CorruptFileError, "its header should have"),
     ):
         with pytest.raises(error, match=message):
             model.load_weights(tmp_path / name)
@@ -367,12 +367,12 @@ def rewrite(path: Path, **members: bytes | None) -> None:
 @pytest.mark.parametrize(
     ("members", "error", "message"),
     [
-        ({"config": None}, CorruptFileError, "config.json is missing from the archive"),
-        ({"weights": None}, CorruptFileError, "model.weights.h5 is missing from the archive"),
-        ({"config": b"{"}, CorruptFileError, "config.json is not JSON"),
-        ({"config": b"[]"}, CorruptFileError, "config.json should hold an object, not list"),
-        ({"evil.py": b"1"}, UnsafeFileError, "holds 'evil.py', which no saved model has"),
-        ({"../up": b"1"}, UnsafeFileError, "which no saved model has"),
+        ({"config": None}, CorruptFileError, "config.json: is missing from the archive"),
+        ({"weights": None}, CorruptFileError, "model.weights.h5: is missing from the archive"),
+        ({"config": b"{"}, CorruptFileError, "config.json: is not JSON"),
+        ({"config": b"[]"}, CorruptFileError, "config.json: should be a JSON object"),
+        ({"evil.py": b"1"}, UnsafeFileError, "evil.py: is a member that no saved model has"),
+        ({"../up": b"1"}, UnsafeFileError, "leads out of the archive"),
         ({"weights": b"1"}, CorruptFileError, "cannot be read as HDF5"),
     ],
 )

@@ -7,6 +7,7 @@ Order of precedence: a `set_…` call, the environment (`CORNU_BACKEND`, `CORNU_
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -27,6 +28,25 @@ def home() -> Path:
     return Path(os.environ.get("CORNU_HOME") or Path.home() / ".cornu").expanduser()
 
 
+@dataclasses.dataclass(frozen=True)
+class LoadLimits:
+    """What loading a file may take at most."""
+
+    bytes: int = 64 << 30
+    """Memory of all arrays together."""
+    layers: int = 100_000
+    depth: int = 100
+    """Objects within objects, in configurations and in files."""
+    members: int = 1_000_000
+    """Files in an archive, groups and arrays in a file."""
+    json_bytes: int = 64 << 20
+    """A configuration or header as text."""
+    expansion: float = 200.0
+    """Bytes of a member for each byte it takes in the file, where it is larger than 64 MiB."""
+    isolate: bool = False
+    """Whether HDF5 is read by another process, which may use little else than memory."""
+
+
 class _Settings:
     floatx = "float32"
     epsilon = 1e-7
@@ -36,6 +56,7 @@ class _Settings:
     max_steps_per_epoch: int | None = None
     interactive_logging = True
     flash_attention: bool | None = None  # None: where the backend has a kernel for it
+    load_limits = LoadLimits()
     dtype_policy: Any = None  # set by cornu.base.policies
     version = 0
     """Counts changes, on which compiled programs may depend."""
@@ -184,6 +205,28 @@ def max_steps_per_epoch() -> int | None:
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
     """Cap the steps of every epoch: for smoke tests. None removes the cap."""
     settings.max_steps_per_epoch = _cap("max_steps_per_epoch", max_steps_per_epoch)
+
+
+def load_limits() -> LoadLimits:
+    """What loading a file may take at most."""
+    return settings.load_limits
+
+
+def set_load_limits(**limits: float) -> None:
+    """Change what loading a file may take at most: `bytes`, `layers`, `depth`, `members`, `json_bytes`, `expansion`.
+
+    Files beyond a limit raise UnsafeFileError before anything is allocated; limits that are not named stay. With
+    `isolate=True` HDF5 files, whose library is large, are read by a process of its own with limited means.
+    """
+    known = [field.name for field in dataclasses.fields(LoadLimits)]
+    for name, value in limits.items():
+        if name not in known:
+            raise bad_choice("set_load_limits: limit", name, known)
+        if name == "isolate" and not isinstance(value, bool):
+            raise ArgumentError(f"set_load_limits: isolate should be True or False, got {value!r}.")
+        if name != "isolate" and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise ArgumentError(f"set_load_limits: {name} should be a positive number, got {value!r}.")
+    settings.load_limits = dataclasses.replace(settings.load_limits, **limits)  # type: ignore[arg-type]
 
 
 def _cap(name: str, value: int | None) -> int | None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class CornuError(Exception):
@@ -84,7 +85,10 @@ class DownloadError(CornuError, OSError):
 
 
 class FileFormatError(CornuError, ValueError):
-    """A file that cannot be read."""
+    """A file that cannot be read. Its message has at most 500 characters, none of them a control character."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message, 500))
 
 
 class CorruptFileError(FileFormatError):
@@ -93,6 +97,12 @@ class CorruptFileError(FileFormatError):
 
 class UnsafeFileError(FileFormatError):
     """A file that asks for something files may not do."""
+
+
+def plain(text: Any, most: int = 100) -> str:
+    """Text from elsewhere as a message may show it: control characters escaped, at most so many characters."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -708,7 +708,7 @@ class Layer(Configurable):
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Put the layer's own weights into `store`, a mapping."""
         for i, weight in enumerate(self._own_weights):
-            store[str(i)] = weight.numpy()
+            store[str(i)] = weight
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Take the layer's own weights from `store`. Raises ShapeError where they do not fit."""

@@ -312,7 +312,7 @@ class Optimizer(Configurable):
     def save_own_variables(self, store: Any) -> None:
         """Write the state into a mapping."""
         for i, variable in enumerate(self.variables):
-            store[str(i)] = variable.numpy()
+            store[str(i)] = variable
 
     def load_own_variables(self, store: Any) -> None:
         """Read the state from the mapping that `save_own_variables` wrote."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from cornu.base.errors import CorruptFileError, ShapeError, UnsafeFileError, did_you_mean
+from cornu.base.dtypes import standardize_dtype
 from cornu.core.names import snake_case
+from cornu.core.variable import Variable
+from cornu.saving.hdf5 import Contents
+from cornu.saving.stored import Stored, check_fit, check_size, fitted, warn_of_nan
 
 _SKIPPED = frozenset(
     "_init_args nodes _weights optimizer _loss_tracker _compile_arguments _engines _stack _operations layers".split()
@@ -49,86 +52,69 @@ def _saves(value: Any) -> bool:
     return hasattr(value, "save_own_variables") and hasattr(value, "load_own_variables") and not isinstance(value, type)
 
 
+def _groups(model: Any, optimizer: Any) -> Iterator[tuple[str, Any]]:
+    """(group, object) of everything that is saved: of the model, and of the optimizer."""
+    for path, obj in places(model):
+        yield f"{path}/vars" if path else "vars", obj
+    if optimizer is not None:
+        yield "optimizer/vars", optimizer
+
+
 def write(file: Any, model: Any, optimizer: Any = None) -> None:
     """Put the variables of the model (and the optimizer) into an open HDF5 file."""
-    for path, obj in [*places(model), *([("optimizer", optimizer)] if optimizer is not None else [])]:
-        group = file.require_group(f"{path}/vars" if path else "vars")
+    for path, obj in _groups(model, optimizer):
+        group = file.require_group(path)
         group.attrs["name"] = obj.name
         store: dict[str, Any] = {}
         obj.save_own_variables(store)
         for key, value in store.items():
-            value = np.asarray(value)
+            value = value.numpy() if isinstance(value, Variable) else np.asarray(value)
             if value.dtype.name == "bfloat16":  # HDF5 has no such type
                 group.create_dataset(key, data=value.view(np.uint16)).attrs["dtype"] = "bfloat16"
             else:
                 group.create_dataset(key, data=value)
 
 
-def read(file: Any, model: Any, optimizer: Any = None, skip_mismatch: bool = False) -> None:
-    """Take the variables of the model (and the optimizer) from an open HDF5 file.
+def read(contents: Contents, model: Any, optimizer: Any = None, skip_mismatch: bool = False) -> None:
+    """Take the variables of the model (and the optimizer) from a file's contents.
 
-    Nothing is assigned unless everything fits; with `skip_mismatch` what does not fit is left as it is.
+    Shapes are compared before a value is read or a variable initialised, and nothing is assigned unless everything
+    fits; with `skip_mismatch` what does not fit is left as it is.
     """
-    from_file, problems = [], []
-    known = _groups(file)
-    for path, obj in [*places(model), *([("optimizer", optimizer)] if optimizer is not None else [])]:
-        store = known.get(f"{path}/vars" if path else "vars", {})
-        wanted: dict[str, Any] = {}
-        obj.save_own_variables(wanted)
-        missing = sorted(set(wanted) - set(store))
-        extra = sorted(set(store) - set(wanted))
-        wrong = [k for k in wanted if k in store and np.shape(store[k]) != np.shape(wanted[k])]
-        if missing or extra or wrong:
-            problems += [f"{path}: no value for variable {k} of shape {np.shape(wanted[k])}" for k in missing]
-            problems += [f"{path}: the file has a value of shape {np.shape(store[k])} too many" for k in extra]
-            problems += [
-                f"{path}: expected shape {np.shape(wanted[k])}, the file has {np.shape(store[k])}" for k in wrong
-            ]
-        elif wanted:
-            from_file.append((obj, store))
-    if problems and not skip_mismatch:
-        names = [path.rpartition("/")[2] for path in known]
-        hint = did_you_mean(problems[0].partition(":")[0].rpartition("/")[2], names)
-        raise ShapeError(
-            f"The weights in the file do not fit model {model.name!r}; nothing was loaded. "
-            + "; ".join(problems[:10])
-            + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
-            + f".{hint} Build the model for the shapes it was saved with, or pass skip_mismatch=True."
-        )
-    for obj, store in from_file:
-        obj.load_own_variables({key: _values(value) for key, value in store.items()})
+    wanted: dict[str, Any] = {}
+    stored = {path: one for path, one in contents.arrays.items() if optimizer is not None or path[:10] != "optimizer/"}
+    by_group: dict[str, dict[str, Stored]] = {}
+    for path, one in stored.items():
+        group, _, key = path.rpartition("/")
+        by_group.setdefault(group, {})[key] = one
+    owners = list(_groups(model, optimizer))
+    for path, obj in owners:
+        if _reads_itself(obj):
+            stored = {key: one for key, one in stored.items() if key.rpartition("/")[0] != path}
+        else:
+            store: dict[str, Any] = {}
+            obj.save_own_variables(store)
+            wanted |= {f"{path}/{key}": value for key, value in store.items()}
+    fitting = check_fit(f"model {model.name!r}", contents.file, wanted, stored, skip_mismatch)
+    check_size(contents.file, {key: wanted[key] for key in fitting})
+    spoiled: list[str] = []
+    loaded = []
+    for path, obj in owners:
+        given = by_group.get(path, {})
+        if _reads_itself(obj):
+            loaded.append((obj, {key: one.read() for key, one in given.items()}))
+        elif given and all(f"{path}/{key}" in fitting for key in given):
+            values = {}
+            for key, one in given.items():
+                full = f"{path}/{key}"
+                values[key] = fitted(contents.file, full, one, standardize_dtype(wanted[full].dtype), spoiled)
+            loaded.append((obj, values))
+    warn_of_nan(contents.file, spoiled)
+    for obj, values in loaded:
+        obj.load_own_variables(values)
 
 
-def _groups(file: Any) -> dict[str, Mapping[str, Any]]:
-    """`{group: {name: dataset}}` of a file whose every link is an ordinary one."""
-    import h5py
-
-    found: dict[str, dict[str, Any]] = {}
-
-    def walk(group: Any, path: str) -> None:
-        for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise UnsafeFileError(f"{file.filename}: {path}/{name} is a link to elsewhere, which is not followed.")
-            item = group[name]
-            here = f"{path}/{name}" if path else name
-            if isinstance(item, h5py.Group):
-                walk(item, here)
-            else:
-                if item.external or item.is_virtual:
-                    raise UnsafeFileError(f"{file.filename}: {here} keeps its data in other files, which are not read.")
-                if item.dtype.kind not in "fiubc":
-                    raise CorruptFileError(f"{file.filename}: {here} holds {item.dtype}, expected numbers.")
-                found.setdefault(path, {})[name] = item
-
-    walk(file, "")
-    return found
-
-
-def _values(dataset: Any) -> Any:
-    values = dataset[()]
-    if dataset.attrs.get("dtype") == "bfloat16":
-        import ml_dtypes
-
-        values = values.view(ml_dtypes.bfloat16)
-    return values
+def _reads_itself(obj: Any) -> bool:
+    """Whether a user's class says itself how it is loaded."""
+    definer = next(base for base in type(obj).__mro__ if "load_own_variables" in vars(base))
+    return not definer.__module__.startswith("cornu.")

@@ -7,20 +7,37 @@ from typing import Any
 
 import numpy as np
 
-from cornu.base.errors import CorruptFileError, ShapeError
+from cornu.base.errors import ShapeError, plain
+from cornu.saving.hdf5 import Contents
+from cornu.saving.stored import Stored, check_fit, check_size, corrupt, fitted, warn_of_nan
+
+_HEADER = 64_000
+"""Bytes one HDF5 attribute can take."""
 
 
 def write_weights(group: Any, model: Any) -> None:
     """Put the weights of every layer into an HDF5 group."""
     layers = _weighted(model, with_inputs=True)
-    group.attrs["layer_names"] = np.array([layer.name for layer in layers], dtype="S")
+    write_names(group, "layer_names", [layer.name for layer in layers])
     group.attrs["backend"], group.attrs["keras_version"] = model._backend, "3.15.1"
     for layer in layers:
         below = group.create_group(layer.name)
         names = _unique([w.path for w in layer.weights])
-        below.attrs["weight_names"] = np.array(names, dtype="S")
+        write_names(below, "weight_names", names)
         for name, weight in zip(names, layer.weights, strict=True):
             below.create_dataset(name, data=weight.numpy().astype(_storable(weight.dtype)))
+
+
+def write_names(group: Any, attribute: str, names: list[str]) -> None:
+    """Put a list of names into an attribute, or into several, `…0`, `…1`, as one holds 64 KiB."""
+    encoded = [name.encode() for name in names]
+    longest = max(map(len, encoded), default=1)
+    each = max(1, _HEADER // longest)
+    if longest * len(encoded) <= _HEADER:
+        group.attrs[attribute] = np.array(encoded, dtype=f"S{longest}")
+    else:
+        for i in range(0, len(encoded), each):
+            group.attrs[f"{attribute}{i // each}"] = np.array(encoded[i : i + each], dtype=f"S{longest}")
 
 
 def _storable(dtype: str) -> str:
@@ -40,48 +57,52 @@ def _weighted(model: Any, with_inputs: bool = False) -> list[Any]:
     return [layer for layer in model.layers if with_inputs or layer.weights]
 
 
-def stored_layers(group: Any) -> Iterator[tuple[str, list[Any]]]:
-    """(layer name, its datasets) in the order they were saved."""
-    for name in _texts(group.attrs["layer_names"]):
-        below = group[name]
-        yield name, [below[weight] for weight in _texts(below.attrs["weight_names"])]
+def named_arrays(contents: Contents, group: str, attribute: str = "weight_names") -> list[Stored]:
+    """The arrays of a group in the order of its attribute."""
+    names = contents.texts.get(group, {}).get(attribute)
+    if not isinstance(names, list):
+        raise corrupt(contents.file, group, f"has no list of names {attribute!r}.")
+    found = []
+    for name in names:
+        one = contents.arrays.get(f"{group}/{name}" if group else name)
+        if one is None:
+            raise corrupt(contents.file, f"{group}/{name}", "is announced and missing.")
+        found.append(one)
+    return found
 
 
-def _texts(values: Any) -> list[str]:
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+def _stored_layers(contents: Contents) -> Iterator[tuple[str, list[Stored]]]:
+    """(layer name, its arrays) in the order they were saved, of those that have any."""
+    root = "model_weights" if "model_weights" in contents.texts else ""
+    names = contents.texts.get(root, {}).get("layer_names")
+    if not isinstance(names, list):
+        raise corrupt(contents.file, root, "has no list of names 'layer_names'.")
+    for name in names:
+        if arrays := named_arrays(contents, f"{root}/{name}" if root else name):
+            yield name, arrays
 
 
-def read_weights(file: Any, model: Any, by_name: bool = False, skip_mismatch: bool = False) -> None:
+def read_weights(contents: Contents, model: Any, by_name: bool = False, skip_mismatch: bool = False) -> None:
     """Take the weights from a Keras 2 file: layer by layer in order, or those of the same name."""
-    from cornu.saving import layout
-
-    layout._groups(file)  # refuses links to elsewhere
-    group = file.get("model_weights", file)
-    try:
-        stored = [(name, values) for name, values in stored_layers(group) if values]
-    except KeyError as error:
-        raise CorruptFileError(f"{file.filename} lacks a part it announces: {error}.") from error
+    stored = list(_stored_layers(contents))
     layers = _weighted(model)
     if by_name:
         known = dict(stored)
-        pairs = [(layer, layer.name, known[layer.name]) for layer in layers if layer.name in known]
+        pairs = [(layer, known[layer.name]) for layer in layers if layer.name in known]
     else:
         if len(layers) != len(stored):
             raise ShapeError(
-                f"{file.filename} holds weights of {len(stored)} layers ({', '.join(n for n, _ in stored)}), model "
-                f"{model.name!r} has {len(layers)} with weights ({', '.join(layer.name for layer in layers)})."
+                f"{plain(contents.file, 200)} holds weights of {len(stored)} layers "
+                f"({plain(', '.join(name for name, _ in stored), 300)}), model {model.name!r} has {len(layers)} with "
+                f"weights ({plain(', '.join(layer.name for layer in layers), 300)}); nothing was loaded."
             )
-        pairs = [(layer, name, values) for layer, (name, values) in zip(layers, stored, strict=True)]
-    chosen, problems = [], []
-    for layer, name, values in pairs:
-        expected, found = [w.shape for w in layer.weights], [tuple(v.shape) for v in values]
-        if expected == found:
-            chosen.append((layer, values))
-        else:
-            problems.append(f"{layer.name} (in the file {name}): expected {expected}, the file has {found}")
-    if problems and not skip_mismatch:
-        raise ShapeError(
-            f"{file.filename} does not fit model {model.name!r}; nothing was loaded. {'; '.join(problems)}."
-        )
-    for layer, values in chosen:
-        layer.set_weights([value[()] for value in values])
+        pairs = [(layer, arrays) for layer, (_, arrays) in zip(layers, stored, strict=True)]
+    wanted = {f"{layer.name}/{i}": weight for layer, _ in pairs for i, weight in enumerate(layer.weights)}
+    given = {f"{layer.name}/{i}": one for layer, arrays in pairs for i, one in enumerate(arrays)}
+    fitting = check_fit(f"model {model.name!r}", contents.file, wanted, given, skip_mismatch)
+    check_size(contents.file, {key: wanted[key] for key in fitting})
+    spoiled: list[str] = []
+    values = {key: fitted(contents.file, key, given[key], wanted[key].dtype, spoiled) for key in fitting}
+    warn_of_nan(contents.file, spoiled)
+    for key, value in values.items():
+        wanted[key].assign(value)

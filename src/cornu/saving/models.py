@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from cornu.base.errors import ArgumentError, CorruptFileError, UnsafeFileError
+from cornu.base.config import load_limits as limits
+from cornu.base.errors import ArgumentError, CornuError, FileFormatError
 from cornu.core import configurable
-from cornu.saving import layout, legacy
+from cornu.saving import archive, hdf5, layout, legacy
 from cornu.saving.atomic import atomic_write
-from cornu.saving.weights import open_hdf5
+from cornu.saving.stored import corrupt, fitted, unsafe
+from cornu.saving.tensors import load, parse_json
+from cornu.saving.weights import MEMBERS, architecture, check_version, load_weights
 
-_MEMBERS = {"config.json": 64 << 20, "metadata.json": 1 << 20, "model.weights.h5": 1 << 40}
 KERAS_VERSION = "3.15.1"  # whose file format this is
 
 
@@ -41,7 +42,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
                 f"{model._label()} is neither Sequential nor made from inputs and outputs: HDF5 cannot hold it. "
                 "Save it as '.keras', or its weights with `save_weights`."
             )
-        with atomic_write(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_write(path, overwrite) as raw, hdf5.writing(raw) as file:
             _write_hdf5(file, model, include_optimizer)
         return
     if path.suffix != ".keras":
@@ -49,18 +50,17 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
             f"A model is saved as '.keras' (or '.h5', the old format); got the name {path.name!r}. "
             "For serving formats see `model.export`."
         )
-    config = configurable.serialize(model)
-    config["build_config"] = model.get_build_config() if not hasattr(model, "inputs") else {"input_shape": None}
+    config = architecture(model)
     if include_optimizer and model.get_compile_config() is not None:
         config["compile_config"] = model.get_compile_config()
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
         layout.write(file, model, _built_optimizer(model) if include_optimizer else None)
     saved = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d@%H:%M:%S")
-    with atomic_write(path, overwrite) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": KERAS_VERSION, "date_saved": saved}))
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", weights.getbuffer())
+    with atomic_write(path, overwrite) as raw, zipfile.ZipFile(raw, "w") as archive_file:
+        archive_file.writestr("metadata.json", json.dumps({"keras_version": KERAS_VERSION, "date_saved": saved}))
+        archive_file.writestr("config.json", json.dumps(config))
+        archive_file.writestr("model.weights.h5", weights.getbuffer())
 
 
 def load_model(
@@ -76,19 +76,67 @@ def load_model(
         raise ArgumentError(
             f"There is no file {path}." if not path.exists() else f"{path} is a folder, not a saved model."
         )
-    if h5py.is_hdf5(path):
-        with open_hdf5(path) as file:
-            return _read_hdf5(file, custom_objects, compile)
-    config = _json(path, "config.json")
-    model = configurable.deserialize(config, custom_objects)
+    if path.name.endswith(".safetensors"):
+        return _read_safetensors(path, custom_objects)
+    if not zipfile.is_zipfile(path):
+        with hdf5.opened(path) as contents:
+            return _read_hdf5(contents, custom_objects, compile)
+    members = archive.members(path, MEMBERS)
+    for name in MEMBERS:
+        if name not in members:
+            raise corrupt(path, name, "is missing from the archive.")
+    _check_version(path, parse_json(members["metadata.json"], path, "metadata.json"))
+    config = parse_json(members["config.json"], path, "config.json")
+    model = _made(path, config, custom_objects)
     _build(model, config.get("build_config"))
     if compile and config.get("compile_config"):
         with configurable.custom_object_scope(custom_objects or {}):
             model.compile_from_config(config["compile_config"])
-    with opened_weights(path) as file:
+    with hdf5.opened(members["model.weights.h5"], path) as contents:
         optimizer = _built_optimizer(model) if compile else None
-        layout.read(file, model, optimizer if optimizer is not None and "optimizer" in file else None)
+        layout.read(contents, model, optimizer if optimizer is not None and contents.below("optimizer") else None)
     return model
+
+
+def _read_safetensors(path: Path, custom_objects: Mapping[str, Any] | None) -> Any:
+    """The model, not compiled, of a file of weights that tells the architecture."""
+    metadata = load(path)[1]
+    check_version(path, metadata)
+    if "config" not in metadata:
+        raise ArgumentError(f"{path} holds weights only, no architecture: make the model and call `load_weights`.")
+    config = parse_json(metadata["config"].encode(), path, "config")
+    model = _made(path, config, custom_objects)
+    _build(model, config.get("build_config"))
+    load_weights(model, path)
+    return model
+
+
+def _made(path: Any, config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
+    """The model of a configuration that has no more objects than allowed."""
+    objects, waiting = 0, [config]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            objects += "class_name" in one
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    if objects > limits().layers:
+        raise unsafe(path, None, f"its configuration has {objects} objects, the limit is {limits().layers}.")
+    try:
+        return configurable.deserialize(config, custom_objects)
+    except CornuError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise corrupt(path, None, f"its configuration describes no model: {type(error).__name__}: {error}.") from error
+
+
+def _check_version(path: Path, metadata: dict[str, Any]) -> None:
+    version = str(metadata.get("keras_version", KERAS_VERSION))
+    if not version.split(".")[0].isdigit() or int(version.split(".")[0]) > int(KERAS_VERSION.split(".")[0]):
+        raise FileFormatError(
+            f"{path} has the format of Keras {version}, this Cornu reads that of Keras {KERAS_VERSION}; upgrade it."
+        )
 
 
 def _build(model: Any, build_config: dict[str, Any] | None) -> None:
@@ -99,44 +147,6 @@ def _build(model: Any, build_config: dict[str, Any] | None) -> None:
 def _built_optimizer(model: Any) -> Any:
     optimizer = getattr(model, "optimizer", None)
     return optimizer if optimizer is not None and optimizer.built else None
-
-
-@contextlib.contextmanager
-def opened_weights(path: Path) -> Iterator[Any]:
-    """The weights file within a `.keras` file, opened."""
-    data = _member(path, "model.weights.h5")
-    with open_hdf5(io.BytesIO(data)) as file:
-        yield file
-
-
-def _json(path: Path, member: str) -> dict[str, Any]:
-    text = _member(path, member)
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise CorruptFileError(f"{path}: {member} is not JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise CorruptFileError(f"{path}: {member} should hold an object, not {type(found).__name__}.")
-    return found
-
-
-def _member(path: Path, name: str) -> bytes:
-    """The bytes of a member of a `.keras` file, which may hold the known members only."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if len(set(names)) != len(names):
-                raise UnsafeFileError(f"{path}: a member stands twice in the archive.")
-            strange = [n for n in names if n not in _MEMBERS and not n.startswith("assets/")]
-            if strange:
-                raise UnsafeFileError(f"{path}: the archive holds {strange[0]!r}, which no saved model has.")
-            if name not in names:
-                raise CorruptFileError(f"{path}: {name} is missing from the archive.")
-            if archive.getinfo(name).file_size > _MEMBERS[name]:
-                raise UnsafeFileError(f"{path}: {name} would be {archive.getinfo(name).file_size} bytes large.")
-            return archive.read(name)
-    except zipfile.BadZipFile as error:
-        raise CorruptFileError(f"{path} is neither a .keras file nor HDF5: {error}.") from error
 
 
 # Keras 2's format
@@ -159,33 +169,30 @@ def _write_hdf5(file: Any, model: Any, include_optimizer: bool) -> None:
     if _built_optimizer(model) is not None:
         group = file.create_group("optimizer_weights")
         names = [f"{model.optimizer.name}/{i}" for i in range(len(model.optimizer.variables))]
-        group.attrs["weight_names"] = [name.encode() for name in names]
+        legacy.write_names(group, "weight_names", names)
         for name, variable in zip(names, model.optimizer.variables, strict=True):
             group.create_dataset(name, data=variable.numpy())
 
 
-def _read_hdf5(file: Any, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
-    if "model_config" not in file.attrs:
+def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
+    texts = contents.texts[""]
+    if "model_config" not in texts:
         raise ArgumentError(
-            f"{file.filename} holds weights only, no architecture: make the model and call `load_weights`."
+            f"{contents.file} holds weights only, no architecture: make the model and call `load_weights`."
         )
-    try:
-        config = json.loads(file.attrs["model_config"])
-        training = json.loads(file.attrs["training_config"]) if "training_config" in file.attrs else None
-    except ValueError as error:
-        raise CorruptFileError(f"{file.filename}: the model's configuration is not JSON: {error}.") from error
-    model = configurable.deserialize(config, custom_objects)
-    legacy.read_weights(file, model)
+    parts = {name: parse_json(str(texts[name]).encode(), contents.file, name) for name in texts if "config" in name}
+    model = _made(contents.file, parts["model_config"], custom_objects)
+    legacy.read_weights(contents, model)
+    training = parts.get("training_config")
     if not compile or training is None:
         return model
     training["optimizer"] = training.pop("optimizer_config")
     with configurable.custom_object_scope(custom_objects or {}):
         model.compile_from_config(training)
-    stored = file.get("optimizer_weights")
-    if stored is not None and model.optimizer.built:
-        values = [stored[name] for name in legacy._texts(stored.attrs["weight_names"])]
-        variables = model.optimizer.variables
-        if [v.shape for v in variables] == [tuple(v.shape) for v in values]:
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value[()])
+    if "optimizer_weights" in contents.texts and model.optimizer.built:
+        stored = dict(enumerate(legacy.named_arrays(contents, "optimizer_weights")))
+        variables = dict(enumerate(model.optimizer.variables))
+        if {i: v.shape for i, v in variables.items()} == {i: one.shape for i, one in stored.items()}:
+            for i, variable in variables.items():
+                variable.assign(fitted(contents.file, f"optimizer_weights/{i}", stored[i], variable.dtype, []))
     return model

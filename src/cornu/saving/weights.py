@@ -2,39 +2,67 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
-import safetensors
-from safetensors.numpy import save_file
-
-from cornu.base.errors import ArgumentError, CorruptFileError, ShapeError, StateError, did_you_mean
+from cornu.base import config
+from cornu.base.errors import ArgumentError, CornuError, CorruptFileError, FileFormatError, StateError
+from cornu.core import configurable
 from cornu.core.names import snake_case
-from cornu.saving import layout, legacy
+from cornu.saving import archive, hdf5, layout, legacy, tensors
 from cornu.saving.atomic import atomic_write
+from cornu.saving.stored import check_fit, check_size, fitted, warn_of_nan
+
+MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+"""What a `.keras` file consists of."""
+VERSION = 1
+"""Of the metadata in our safetensors files."""
 
 
 def save_weights(
     model: Any, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None, **kwargs: Any
 ) -> None:
-    """Save the weights to `….weights.h5` (Keras 3's layout), `….safetensors`, or `….h5` (Keras 2's layout)."""
-    if kwargs or max_shard_size is not None:
-        raise ArgumentError(f"save_weights: {', '.join([*kwargs, 'max_shard_size'])} is not supported yet.")
+    """Save the weights to `….safetensors`, `….weights.h5` (Keras 3's layout) or `….h5` (Keras 2's layout).
+
+    A `.safetensors` file holds the arrays by path, their SHA-256 and the architecture; with `max_shard_size`, in GB,
+    it is split into several with an index.
+    """
+    if kwargs:
+        raise ArgumentError(f"save_weights has no argument {', '.join(map(repr, kwargs))}.")
     path = Path(filepath)
     _check_built(model)
     if path.name.endswith(".safetensors"):
-        arrays = {name: np.asarray(v.numpy(), order="C") for name, v in keyed(model).items()}
-        with atomic_write(path, overwrite) as temporary:
-            save_file(arrays, temporary, {"format": "cornu"})
-    elif path.name.endswith(".h5"):
-        with atomic_write(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
-            layout.write(file, model) if path.name.endswith(".weights.h5") else legacy.write_weights(file, model)
-    else:
-        raise ArgumentError(f"Weights are saved as '.weights.h5' or '.safetensors', got the name {path.name!r}.")
+        variables = keyed(model)
+        values = {name: variable.numpy() for name, variable in variables.items()}
+        tensors.save(path, values, _description(model), overwrite, max_shard_size and max_shard_size * 1e9)
+        return
+    if not path.name.endswith(".h5"):
+        raise ArgumentError(f"Weights are saved as '.safetensors' or '.weights.h5', got the name {path.name!r}.")
+    if max_shard_size is not None:
+        raise ArgumentError("max_shard_size is for '.safetensors' files; HDF5 files are written as one.")
+    with atomic_write(path, overwrite) as raw, hdf5.writing(raw) as file:
+        layout.write(file, model) if path.name.endswith(".weights.h5") else legacy.write_weights(file, model)
+
+
+def _description(model: Any) -> dict[str, str]:
+    """The metadata of a safetensors file: its format, and the architecture where the model can tell it."""
+    metadata = {"format": "cornu", "version": str(VERSION)}
+    try:
+        metadata["config"] = json.dumps(architecture(model))
+    except (CornuError, NotImplementedError):  # a subclassed model without `get_config`, an object without a name
+        return metadata
+    return metadata
+
+
+def architecture(model: Any) -> dict[str, Any]:
+    """The configuration that a model is made of again, and built."""
+    config: dict[str, Any] = configurable.serialize(model)
+    config["build_config"] = model.get_build_config() if not hasattr(model, "inputs") else {"input_shape": None}
+    return config
 
 
 def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
@@ -47,30 +75,21 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
     if kwargs:
         raise ArgumentError(f"load_weights has no argument {', '.join(map(repr, kwargs))}.")
     path = Path(filepath)
-    if not path.exists():
+    if not path.is_file() and not tensors.exists(path):
         raise ArgumentError(f"There is no file {path}.")
     _check_built(model)
-    if path.name.endswith(".safetensors"):
-        _load_safetensors(model, path, skip_mismatch)
-    elif path.name.endswith(".keras"):
-        from cornu.saving.models import opened_weights
-
-        with opened_weights(path) as file:
-            layout.read(file, model, skip_mismatch=skip_mismatch)
-    else:
-        with open_hdf5(path) as file:
-            if "layer_names" in file.attrs or "model_weights" in file:
-                legacy.read_weights(file, model, by_name, skip_mismatch)
+    with config.backend_scope(model._backend):
+        if ".safetensors" in path.name:
+            _load_safetensors(model, path, skip_mismatch)
+            return
+        source = archive.members(path, MEMBERS).get("model.weights.h5") if zipfile.is_zipfile(path) else path
+        if source is None:
+            raise CorruptFileError(f"{path}: model.weights.h5 is missing from the archive.")
+        with hdf5.opened(source, path) as contents:
+            if "layer_names" in contents.texts[""] or "model_weights" in contents.texts:
+                legacy.read_weights(contents, model, by_name, skip_mismatch)
             else:
-                layout.read(file, model, skip_mismatch=skip_mismatch)
-
-
-def open_hdf5(path: Any) -> Any:
-    """The HDF5 file opened for reading; CorruptFileError if it is none."""
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise CorruptFileError(f"{path} cannot be read as HDF5: {error}.") from error
+                layout.read(contents, model, skip_mismatch=skip_mismatch)
 
 
 def keyed(model: Any) -> dict[str, Any]:
@@ -96,32 +115,23 @@ def keyed(model: Any) -> dict[str, Any]:
 
 
 def _load_safetensors(model: Any, path: Path, skip_mismatch: bool) -> None:
+    stored, metadata = tensors.load(path)
+    check_version(path, metadata)
     variables = keyed(model)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            names = set(file.keys())
-            fits = {
-                name
-                for name, v in variables.items()
-                if name in names and tuple(file.get_slice(name).get_shape()) == v.shape
-            }
-            problems = [f"no value for {n!r}{did_you_mean(n, names)}" for n in variables if n not in names]
-            problems += [f"{n!r} is not in the model{did_you_mean(n, variables)}" for n in names - set(variables)]
-            problems += [
-                f"{n!r}: expected shape {variables[n].shape}, the file has {tuple(file.get_slice(n).get_shape())}"
-                for n in names & set(variables)
-                if n not in fits
-            ]
-            if problems and not skip_mismatch:
-                raise ShapeError(
-                    f"{path.name} does not fit model {model.name!r}; nothing was loaded. "
-                    f"{'; '.join(sorted(problems)[:10])}."
-                )
-            values = {name: file.get_tensor(name) for name in fits}
-    except safetensors.SafetensorError as error:
-        raise CorruptFileError(f"{path} cannot be read as safetensors: {error}.") from error
+    fitting = check_fit(f"model {model.name!r}", path, variables, stored, skip_mismatch)
+    check_size(path, {name: variables[name] for name in fitting})
+    spoiled: list[str] = []
+    values = {name: fitted(path, name, stored[name], variables[name].dtype, spoiled) for name in fitting}
+    warn_of_nan(path, spoiled)
     for name, value in values.items():
         variables[name].assign(value)
+
+
+def check_version(path: Path, metadata: dict[str, str]) -> None:
+    """Raises FileFormatError if a later Cornu wrote the safetensors file in another way."""
+    version = metadata.get("version", "1")
+    if metadata.get("format") == "cornu" and not (version.isascii() and version.isdigit() and int(version) <= VERSION):
+        raise FileFormatError(f"{path} has format version {version}, this Cornu reads up to {VERSION}; upgrade it.")
 
 
 def _check_built(model: Any) -> None:

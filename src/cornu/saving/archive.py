@@ -1,0 +1,75 @@
+"""Zip archives, the form of `.keras` files: what members they may have, and their bytes."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from cornu.base import config
+from cornu.base.errors import FileFormatError
+from cornu.saving.stored import corrupt, unsafe
+
+_FREE = 64 << 20
+"""Members up to this size may be compressed as much as they like."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def members(path: Path, known: tuple[str, ...]) -> dict[str, bytes]:
+    """The bytes of the known members of the archive, by name; all its members have been checked.
+
+    Others may only stand in the folder `assets`, and are not read. Nothing is unpacked to disk. Raises UnsafeFileError
+    for names that lead elsewhere or stand twice, for links and devices, for what would grow beyond the limits;
+    CorruptFileError for what is cut off, overlaps or fails its checksum.
+    """
+    limits = config.load_limits()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            listed = archive.infolist()
+            if len(listed) > limits.members:
+                raise unsafe(path, None, f"holds {len(listed)} members, the limit is {limits.members}.")
+            _check_names(path, [info.orig_filename for info in listed], known)
+            end = 0
+            for info in sorted(listed, key=lambda info: info.header_offset):
+                _check_member(path, info, end)
+                end = info.header_offset + info.compress_size
+            return {info.filename: _inflated(path, archive, info) for info in listed if info.filename in known}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise corrupt(path, None, f"cannot be read as a zip archive: {error}.") from error
+
+
+def _check_names(path: Path, names: list[str], known: tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
+            raise unsafe(path, name, "a member's name leads out of the archive.")
+        if name in seen:
+            raise unsafe(path, name, "stands in the archive twice.")
+        if name not in known and parts[:1] != ("assets",):
+            raise unsafe(path, name, "is a member that no saved model has.")
+        seen.add(name)
+
+
+def _check_member(path: Path, info: zipfile.ZipInfo, end: int) -> None:
+    limits, kind = config.load_limits(), stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise unsafe(path, info.filename, "is a link or a device, expected a file.")
+    if info.compress_type not in _METHODS or info.flag_bits & 1:
+        raise unsafe(path, info.filename, "is encrypted, or compressed by another method than deflate.")
+    if info.header_offset < end:
+        raise unsafe(path, info.filename, "shares bytes with another member.")
+    most = limits.json_bytes if info.filename.endswith(".json") else limits.bytes
+    if info.file_size > most or info.file_size > max(_FREE, info.compress_size * limits.expansion):
+        raise unsafe(path, info.filename, f"would grow from {info.compress_size} to {info.file_size} bytes.")
+
+
+def _inflated(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with archive.open(info) as member:
+        data = member.read(info.file_size)
+        if len(data) != info.file_size or member.read(1):
+            raise corrupt(path, info.filename, f"has not the {info.file_size} bytes that were announced.")
+    return data

@@ -1,0 +1,122 @@
+"""What a file holds, known before it is read, and how it is fitted to the variables of a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cornu.base import config
+from cornu.base.dtypes import is_float, standardize_dtype
+from cornu.base.errors import CorruptFileError, DTypeError, ShapeError, UnsafeFileError, did_you_mean, plain
+
+SHOWN = 20
+"""Lines of a table of differences."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array in a file: its shape and dtype, and a function that reads it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Any]
+
+
+def unsafe(file: Any, member: Any, message: str) -> UnsafeFileError:
+    """The error of a file that asks for what files may not do."""
+    return UnsafeFileError(_message(file, member, message))
+
+
+def corrupt(file: Any, member: Any, message: str) -> CorruptFileError:
+    """The error of a file that is damaged."""
+    return CorruptFileError(_message(file, member, message))
+
+
+def _message(file: Any, member: Any, message: str) -> str:
+    return f"{plain(file, 200)}: {plain(member)}: {message}" if member else f"{plain(file, 200)}: {message}"
+
+
+def check_fit(
+    model: str, file: Any, wanted: Mapping[str, Any], stored: Mapping[str, Stored], skip_mismatch: bool = False
+) -> set[str]:
+    """The keys whose arrays fit what is wanted: `{key: something with a shape}`.
+
+    Raises ShapeError with a table of what is missing, unexpected or of another shape, unless `skip_mismatch`.
+    """
+    fitting = {key for key, value in wanted.items() if key in stored and stored[key].shape == tuple(value.shape)}
+    if skip_mismatch or len(fitting) == len(wanted) == len(stored):
+        return fitting
+    lines = []
+    for key, value in wanted.items():
+        if key not in stored:
+            hint = did_you_mean(key, [k for k in stored if k not in wanted]).strip()
+            lines.append(("missing", key, f"{tuple(value.shape)} in the model", hint))
+        elif key not in fitting:
+            lines.append(("mismatch", key, f"{tuple(value.shape)} in the model, {stored[key].shape} in the file", ""))
+    lines += [("unexpected", plain(k), f"{v.shape} in the file", "") for k, v in stored.items() if k not in wanted]
+    width = max(len(key) for _, key, _, _ in lines[:SHOWN])
+    table = "\n".join(
+        f"  {kind:10}  {key:{width}}  {shapes}  {hint}".rstrip() for kind, key, shapes, hint in lines[:SHOWN]
+    )
+    more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    raise ShapeError(
+        f"The weights in {plain(file, 200)} do not fit {model}; nothing was loaded.\n{table}{more}\n"
+        "Build the model for the shapes it was saved with, or pass skip_mismatch=True to load what fits."
+    )
+
+
+def check_size(file: Any, arrays: Mapping[str, Any]) -> None:
+    """Raises UnsafeFileError if these arrays would take more memory than `config.set_load_limits` allows."""
+    total = 0
+    for key, array in arrays.items():
+        total += int(np.prod([int(size) for size in array.shape], dtype=object)) * _itemsize(array.dtype)
+        if total > config.load_limits().bytes:
+            raise unsafe(
+                file,
+                key,
+                f"the arrays up to this one take {total} bytes, the limit is {config.load_limits().bytes}; if the file "
+                "is yours, raise it by `config.set_load_limits(bytes=...)`.",
+            )
+
+
+def _itemsize(dtype: Any) -> int:
+    try:
+        return int(np.dtype(dtype).itemsize)
+    except TypeError:  # a name of ml_dtypes, which has been imported by then
+        return int(np.dtype(standardize_dtype(dtype)).itemsize)
+
+
+def fitted(file: Any, key: str, stored: Stored, dtype: str, spoiled: list[str]) -> Any:
+    """The array from the file in the variable's dtype; keys of arrays with NaN are added to `spoiled`.
+
+    Raises DTypeError if the values are of a kind or range that the dtype does not hold.
+    """
+    value = np.asarray(stored.read())
+    given = standardize_dtype(value.dtype)
+    if is_float(given) and not np.isfinite(value).all() and np.isnan(value).any():
+        spoiled.append(key)
+    if given == dtype:
+        return value
+    with np.errstate(all="ignore"):
+        found = value.astype(dtype)
+    lossy = is_float(given) and is_float(dtype) and given != "float64"  # rounding to what the model computes in
+    real = not given.startswith("complex") and "bool" not in (given, dtype)
+    kinds_fit = real and (is_float(dtype) or not is_float(given))
+    back = np.isfinite(value) == np.isfinite(found) if lossy else (found.astype(given) == value) | (value != value)
+    if not kinds_fit or not np.all(back):
+        raise DTypeError(
+            f"{plain(file, 200)}: {plain(key)} holds {given} values that {dtype}, the dtype of the variable, cannot "
+            "represent; nothing was loaded. Make the model with that dtype, or convert the file."
+        )
+    return found
+
+
+def warn_of_nan(file: Any, spoiled: list[str]) -> None:
+    """Warns of the arrays with NaN in them."""
+    if spoiled:
+        names = ", ".join(plain(key) for key in spoiled[:5]) + (f" and {len(spoiled) - 5} more" if spoiled[5:] else "")
+        warnings.warn(f"{plain(file, 200)} holds NaN in {names}: the model was saved after it diverged.", stacklevel=4)
