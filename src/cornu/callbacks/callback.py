@@ -36,6 +36,17 @@ class Callback:
         """The model being trained."""
         return self._model
 
+    _kept: tuple[str, ...] = ()
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint of the run keeps of it: numbers, texts, arrays, and lists and dicts of them."""
+        return {name: getattr(self, name) for name in self._kept}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned; called after `on_train_begin`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def set_params(self, params: dict[str, Any]) -> None:
         """Called before anything else with `epochs`, `steps`, `verbose`."""
         self.params = params

@@ -16,29 +16,44 @@ class CSVLogger(Callback):
         super().__init__()
         self.filename, self.separator, self.append = os.fspath(filename), separator, append
         self._file: TextIO | None = None
-        self._writer: Any = None
+        self._columns: list[str] | None = None
+        self._end: int | None = None  # where a run that goes on had come to
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        goes_on = self.append and os.path.exists(self.filename) and os.path.getsize(self.filename) > 0
-        columns = None
-        if goes_on:
-            with open(self.filename, newline="") as file:
-                columns = next(csv.reader(file, delimiter=self.separator), None)
-        self._file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115 - open while training lasts
-        self._writer = self._table(columns) if columns else None
+        self._file = self._columns = self._end = None
 
-    def _table(self, columns: list[str]) -> Any:
-        return csv.DictWriter(self._file, columns, restval="NA", extrasaction="ignore", delimiter=self.separator)  # type: ignore[arg-type]
+    def get_state(self) -> dict[str, Any]:
+        return {"columns": self._columns, "end": self._end}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._columns, self._end = state["columns"], state["end"]
+
+    def _open(self) -> TextIO:
+        """The file at the place where the next row belongs."""
+        exists = os.path.exists(self.filename)
+        goes_on = exists and (self._end is not None or (self.append and os.path.getsize(self.filename) > 0))
+        file = open(self.filename, "r+" if goes_on else "w", newline="")  # noqa: SIM115 - open while training lasts
+        if not goes_on:
+            self._columns = None
+        elif self._end is not None:  # rows after that are written again
+            file.truncate(self._end)
+        else:
+            self._columns = next(csv.reader(file, delimiter=self.separator), None)
+        file.seek(0, os.SEEK_END)
+        return file
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
-        if self._writer is None:
-            self._writer = self._table(["epoch", *sorted(logs)])
-            self._writer.writeheader()
-        self._writer.writerow({"epoch": epoch, **logs})
-        self._file.flush()  # type: ignore[union-attr]
+        self._file = self._file or self._open()
+        header, self._columns = self._columns is None, self._columns or ["epoch", *sorted(logs)]
+        table = csv.DictWriter(self._file, self._columns, "NA", "ignore", delimiter=self.separator)
+        if header:
+            table.writeheader()
+        table.writerow({"epoch": epoch, **logs})
+        self._file.flush()
+        self._end = self._file.tell()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = self._writer = None
+        self._file = None

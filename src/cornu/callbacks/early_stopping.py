@@ -14,6 +14,8 @@ class EarlyStopping(MonitoredCallback):
     model ends with the weights of its best epoch.
     """
 
+    _kept = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",

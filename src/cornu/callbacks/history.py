@@ -28,6 +28,13 @@ class History(Callback):
         self.history: Record = Record()
         self.epoch: list[int] = []
 
+    def get_state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "history": self.history}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.epoch, self.history = list(state["epoch"]), Record(state["history"])
+        self.model.history = self
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.epoch, self.history = [], Record()
 

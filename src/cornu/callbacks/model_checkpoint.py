@@ -17,6 +17,8 @@ class ModelCheckpoint(MonitoredCallback):
     is written only when `monitor` improves, on `initial_value_threshold` at first. Files are replaced whole.
     """
 
+    _kept = ("best", "_epoch", "_steps")
+
     def __init__(
         self,
         filepath: Any,

@@ -14,6 +14,8 @@ class ReduceLROnPlateau(MonitoredCallback):
     After a reduction it waits `cooldown` epochs before it counts again.
     """
 
+    _kept = ("wait", "cooldown_counter", "best")
+
     def __init__(
         self,
         monitor: str = "val_loss",

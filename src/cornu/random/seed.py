@@ -29,6 +29,16 @@ def set_run_seed(seed: int) -> None:
     _Run.seed, _Run.drawn, _Run.generators = seed, 0, {}
 
 
+def run_position() -> tuple[int, int]:
+    """The run's seed, and how many seeds were drawn from it."""
+    return _Run.seed, _Run.drawn
+
+
+def set_run_position(seed: int, drawn: int) -> None:
+    """Go on where `run_position` was; generators stay as they are."""
+    _Run.seed, _Run.drawn = seed, drawn
+
+
 def next_seed() -> int:
     """The run's next seed: an int below 2³²."""
     _Run.drawn += 1

@@ -19,6 +19,8 @@ from cornu.saving.stored import check_fit, check_size, fitted, warn_of_nan
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 """What a `.keras` file consists of."""
+STATE = ".state/"
+"""What stands below it in a checkpoint is no weight."""
 VERSION = 1
 """Of the metadata in our safetensors files."""
 
@@ -38,7 +40,7 @@ def save_weights(
     if path.name.endswith(".safetensors"):
         variables = keyed(model)
         values = {name: variable.numpy() for name, variable in variables.items()}
-        tensors.save(path, values, _description(model), overwrite, max_shard_size and max_shard_size * 1e9)
+        tensors.save(path, values, description(model), overwrite, max_shard_size and max_shard_size * 1e9)
         return
     if not path.name.endswith(".h5"):
         raise ArgumentError(f"Weights are saved as '.safetensors' or '.weights.h5', got the name {path.name!r}.")
@@ -48,7 +50,7 @@ def save_weights(
         layout.write(file, model) if path.name.endswith(".weights.h5") else legacy.write_weights(file, model)
 
 
-def _description(model: Any) -> dict[str, str]:
+def description(model: Any) -> dict[str, str]:
     """The metadata of a safetensors file: its format, and the architecture where the model can tell it."""
     metadata = {"format": "cornu", "version": str(VERSION)}
     try:
@@ -117,6 +119,7 @@ def keyed(model: Any) -> dict[str, Any]:
 def _load_safetensors(model: Any, path: Path, skip_mismatch: bool) -> None:
     stored, metadata = tensors.load(path)
     check_version(path, metadata)
+    stored = {name: one for name, one in stored.items() if not name.startswith(STATE)}  # of a checkpoint
     variables = keyed(model)
     fitting = check_fit(f"model {model.name!r}", path, variables, stored, skip_mismatch)
     check_size(path, {name: variables[name] for name in fitting})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -125,18 +126,18 @@ class ArrayData:
         head = (batches[:, None] * self.batch_size + np.arange(self.batch_size, dtype="int32")).reshape(-1)
         return np.concatenate([head, np.arange(len(head), self.rows, dtype="int32")])
 
-    def batches(self, seed: int, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, on the host."""
+    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from the one numbered `start`, on the host."""
         order = self.order(seed, epoch)
-        for start in range(0, self.rows, self.batch_size):
-            rows = order[start : start + self.batch_size]
+        for first in range(start * self.batch_size, self.rows, self.batch_size):
+            rows = order[first : first + self.batch_size]
             yield tree.map_structure(
                 lambda leaf, rows=rows: None if leaf is None else np.asarray(leaf)[rows], self.structure
             )
 
 
 class BatchData:
-    """Anything that yields batches: a generator, a `PyDataset`, a torch DataLoader, an iterable.
+    """Anything that yields batches: a generator, a torch DataLoader, an iterable.
 
     A generator goes on where it stopped; whatever can be iterated anew is, each epoch.
     """
@@ -146,35 +147,33 @@ class BatchData:
         self.class_weight = class_weight
         self.endless = isinstance(source, Iterator)
         self.num_batches: int | None = None
-        if hasattr(source, "num_batches"):  # PyDataset
-            self.num_batches = source.num_batches
-        elif hasattr(source, "cardinality"):  # tf.data
+        if hasattr(source, "cardinality"):  # tf.data
             count = int(source.cardinality())
             self.num_batches = count if count >= 0 else None
             self.endless = count == -1
         elif hasattr(source, "__len__"):
             self.num_batches = len(source)
-        self._stream: Iterator[Batch] | None = None
+        self.consumed = 0
+        """Batches taken from the source in all."""
+        self._stream: Generator[Batch, None, None] | None = None
         self._peeked: Batch | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether batches are being drawn from the source."""
+        return self._stream is not None
 
     def peek(self) -> Batch:
         """The first batch, which will be yielded again."""
         if self._peeked is None:
-            if self._stream is None:
-                self._stream = self._open()
-            try:
-                self._peeked = next(self._stream)
-            except StopIteration:
-                raise DataError("The data is empty: it yields no batch.") from None
+            self._stream = self._stream or self._open()
+            self._peeked = next(self._stream, None)
+            if self._peeked is None:
+                raise DataError("The data is empty: it yields no batch.")
         return self._peeked
 
-    def _open(self) -> Iterator[Batch]:
-        return prefetch(map(self._prepare, self.source if self.endless else self._iterate()), 2)
-
-    def _iterate(self) -> Iterator[Any]:
-        if hasattr(self.source, "iterate"):  # PyDataset, which prefetches by itself
-            return iter(self.source.iterate())
-        return iter(self.source)
+    def _open(self) -> Generator[Batch, None, None]:
+        return prefetch(map(self._prepare, self.source if self.endless else iter(self.source)), 2)
 
     def _prepare(self, data: Any) -> Batch:
         x, y, weight = unpack_batch(tuple(data) if isinstance(data, list) and len(data) in (2, 3) else data)
@@ -189,15 +188,31 @@ class BatchData:
             raise DataError(f"All arrays of a batch should have the same number of rows, got shapes {shapes}.")
         return x, y, weight
 
-    def batches(self, seed: int, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, made ahead in a thread."""
+    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, made ahead in a thread; those before `start` were skipped, by `skip`."""
         stream = self._stream or self._open()
         self._stream = stream if self.endless else None
         if self._peeked is not None:
             first, self._peeked = self._peeked, None
+            self.consumed += 1
             yield first
-        for batch in stream:  # noqa: UP028 - `yield from` would close a generator that the next epoch goes on with
+        for batch in stream:
+            self.consumed += 1
             yield batch
+
+    def skip(self, count: int) -> None:
+        """Take so many batches from the source, which nobody wants."""
+        self._stream = self._stream or self._open()
+        for _ in range(count - (self._peeked is not None and count > 0)):
+            next(self._stream, None)
+        self._peeked = None if count else self._peeked
+        self.consumed = count
+
+    def rewind(self) -> None:
+        """Draw from the source anew."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = self._peeked = None
 
     def end_of_epoch(self) -> None:
         """Tell the source that an epoch is over."""
@@ -205,7 +220,47 @@ class BatchData:
             self.source.on_epoch_end()
 
 
-def prefetch(iterator: Iterator[Any], depth: int) -> Iterator[Any]:
+class IndexedData(BatchData):
+    """A `PyDataset`: its batches are known by their number, and it prefetches by itself."""
+
+    def __init__(self, source: Any, class_weight: dict[int, float] | None = None) -> None:
+        super().__init__(source, class_weight)
+        self.num_batches = source.num_batches
+        self._begun = False
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self.source.on_epoch_begin()
+
+    def peek(self) -> Batch:
+        if self._peeked is None:
+            if self.num_batches == 0:
+                raise DataError("The data is empty: it yields no batch.")
+            self._begin()
+            self._peeked = self._prepare(self.source[0])
+        return self._peeked
+
+    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from the one numbered `start`, made ahead by the workers."""
+        self._begin()
+        first, self._peeked = self._peeked, None
+        if start == 0 and first is not None:
+            start = 1
+            yield first
+        with contextlib.closing(prefetch(map(self._prepare, self.source.iterate(start)), 2)) as stream:
+            yield from stream
+        self._begun = False
+
+    def replay(self, epochs: int) -> None:
+        """Tell the source of so many epochs that were."""
+        for _ in range(epochs):
+            self._begin()
+            self._begun, self._peeked = False, None
+            self.end_of_epoch()
+
+
+def prefetch(iterator: Iterator[Any], depth: int) -> Generator[Any, None, None]:
     """The items of `iterator`, computed up to `depth` ahead in a thread; its exceptions appear where they belong."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue()
     wanted = threading.Semaphore(depth)  # an item is only drawn from the source when someone may want it
@@ -274,7 +329,7 @@ def adapt(
             raise ArgumentError(f"{name} should not be given besides data that yields batches; let it yield (x, y, …).")
     if batch_size is not None and not hasattr(x, "iterate"):
         warnings.warn("batch_size is ignored: the data yields batches already.", stacklevel=4)
-    return BatchData(x, class_weight)
+    return (IndexedData if hasattr(x, "iterate") else BatchData)(x, class_weight)
 
 
 def split_rows(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:

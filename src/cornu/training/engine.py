@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -63,36 +64,45 @@ class DeviceLogs(Mapping[str, float]):
         return len(self._arrays)
 
 
+class Terminated(SystemExit):
+    """A signal that asks the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)  # what a shell reports
+        self.signal = signal.Signals(number)
+
+
 class Interruption:
     """Turns Ctrl-C into a request that is honoured between dispatches, where every variable has its value.
 
-    A second Ctrl-C is not held back.
+    Likewise the other `signals`, which become Terminated. A second Ctrl-C is not held back.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
+    def __init__(self, *signals: signal.Signals) -> None:
+        self.asked: int | None = None
+        self._signals = (signal.SIGINT, *signals)
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
-            if callable(self._before):
-                signal.signal(signal.SIGINT, self._ask)
+        for number in self._signals if threading.current_thread() is threading.main_thread() else ():
+            before = signal.getsignal(number)
+            if callable(before) or (before is signal.SIG_DFL and number != signal.SIGINT):
+                self._before[number] = signal.signal(number, self._ask)
         return self
 
     def _ask(self, number: int, frame: Any) -> None:
-        if self.asked:
+        if self.asked is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked = number
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt if it was asked for."""
-        if self.asked:
-            raise KeyboardInterrupt
+        """Raises KeyboardInterrupt or Terminated if it was asked for."""
+        if self.asked is not None:
+            raise KeyboardInterrupt if self.asked == signal.SIGINT else Terminated(self.asked)
 
     def __exit__(self, *exc: object) -> None:
-        if callable(self._before):
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
 
 def batch_for_step(x: Any, y: Any, sample_weight: Any) -> Any:
@@ -248,13 +258,16 @@ class Engine:
         interruption: Interruption,
         found_bad: Callable[[int], None],
         keep: bool = False,
+        start: int = 0,
+        at_most: Callable[[int], int] = lambda step: sys.maxsize,
     ) -> DeviceLogs | None:
         """One epoch: `begin(i)` before and `end(i, logs)` after each dispatch, whose last step is i; true stops.
 
         `found_bad(i)` is called at the first step whose loss is not finite; with `keep` the state is then what it was
-        before that dispatch.
+        before that dispatch. An epoch that was broken off goes on at step `start`; a dispatch that begins at step i
+        has `at_most(i)` steps.
         """
-        runs = self._dispatches(data, epoch, steps, seed, every_step, fixed)
+        runs = self._dispatches(data, epoch, steps, seed, every_step, fixed, start, at_most)
         logs, kept, bad_step = None, None, None
         pending: list[tuple[int, Any]] = []  # dispatched, and not waited for: (first step, the watch's finding)
         waiting, expected, began = 0, 0.0, time.perf_counter()
@@ -289,7 +302,6 @@ class Engine:
                 expected += count * (self._seconds_per_step or DISPATCH_SECONDS)
                 if keep or expected >= DISPATCH_SECONDS / 3:  # short dispatches follow each other without a pause
                     settle()
-                interruption.check()
                 if end(first + count - 1, logs):
                     break
             if pending:
@@ -305,7 +317,15 @@ class Engine:
         self._chunk = max(1, min(int(DISPATCH_SECONDS / self._seconds_per_step), self._chunk * 16))
 
     def _dispatches(
-        self, data: ArrayData | BatchData, epoch: int, steps: int | None, seed: int, every_step: bool, fixed: int | None
+        self,
+        data: ArrayData | BatchData,
+        epoch: int,
+        steps: int | None,
+        seed: int,
+        every_step: bool,
+        fixed: int | None,
+        start: int,
+        at_most: Callable[[int], int],
     ) -> Generator[tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]], None, None]:
         """(first step, number of steps, function that runs them) for each dispatch of an epoch."""
         resident = (
@@ -315,7 +335,9 @@ class Engine:
             and sum(leaf.nbytes for leaf in data.leaves) <= RESIDENT_BYTES
         )
         if not resident:
-            for i, batch in enumerate(data.batches(seed, epoch)):
+            if steps is not None and start >= steps:
+                return
+            for i, batch in enumerate(data.batches(seed, epoch, start), start):
                 if steps is not None and i >= steps:
                     return
                 yield i, 1, functools.partial(self.run_batch, batch)
@@ -329,7 +351,7 @@ class Engine:
         many, tail = self._resident_programs(data)
         whole = data.rows // size
         total = data.num_batches if steps is None else steps
-        done = 0
+        done = start
         passes = -1
         while done < total:
             position = epoch * total + done if steps is not None else done
@@ -338,7 +360,7 @@ class Engine:
                 order = data.order(seed, cycle)
                 passes = cycle
             if at < whole:
-                count = min(whole - at, total - done, 1 if every_step else fixed or self._chunk)
+                count = min(whole - at, total - done, 1 if every_step else fixed or self._chunk, at_most(done))
 
                 def dispatch(reset: bool, at: int = at, count: int = count, order: Any = order) -> Any:
                     values, logs, bad = many(

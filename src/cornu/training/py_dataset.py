@@ -41,13 +41,12 @@ class PyDataset:
     def on_epoch_end(self) -> None:
         """Called after every epoch."""
 
-    def iterate(self) -> Iterator[Any]:
-        """The batches of one epoch, in order, made ahead by the workers."""
+    def iterate(self, start: int = 0) -> Iterator[Any]:
+        """The batches of one epoch from the one numbered `start`, in order, made ahead by the workers."""
         # Subclasses that do not call `super().__init__()` get the defaults.
         workers = getattr(self, "workers", 1)
-        self.on_epoch_begin()
         count = self.num_batches
-        indices = itertools.count() if count is None else range(count)
+        indices = itertools.count(start) if count is None else range(start, count)
         if workers == 1 and not getattr(self, "use_multiprocessing", False):
             for i in indices:
                 yield self[i]

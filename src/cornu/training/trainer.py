@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -24,12 +26,14 @@ from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis
+from cornu.training.checkpoint import Checkpoint, Position, Saver, generators
 from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
     Engine,
     Forward,
     Interruption,
+    Terminated,
     batch_for_step,
     build_by_tracing,
     in_jax_form,
@@ -352,11 +356,15 @@ class Trainer:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        checkpoint: Any = None,
+        resume: bool = True,
     ) -> History:
         """Train for `epochs` passes over the data; returns the History callback.
 
         `x` (and `y`) are arrays, nests of them, or `x` yields batches: a PyDataset, generator, DataLoader, iterable.
-        `batch_size` defaults to 32. Ctrl-C leaves a usable model.
+        `batch_size` defaults to 32. Ctrl-C leaves a usable model. With a folder, or a `training.Checkpoint`, as
+        `checkpoint` the run's state is saved there, and the same script goes on from it after any end, to the same
+        result; `resume=False` starts anew beside it.
         """
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("fit")
@@ -388,6 +396,8 @@ class Trainer:
                 steps_per_epoch,
                 validation_steps,
                 validation_freq,
+                checkpoint,
+                resume,
             )
 
     def _fit(
@@ -401,7 +411,17 @@ class Trainer:
         steps: int | None,
         validation_steps: int | None,
         validation_freq: Any,
+        checkpoint: Any,
+        resume: bool,
     ) -> History:
+        told = callbacks
+        if not isinstance(told, CallbackList):
+            told = CallbackList(callbacks, add_history=True, add_progbar=_is_verbose(verbose), model=self)
+        if checkpoint is None:
+            checkpoint = next((c.checkpoint for c in told.callbacks if hasattr(c, "checkpoint")), None)
+        elif not isinstance(checkpoint, Checkpoint):
+            checkpoint = Checkpoint(checkpoint)
+        at_begin = generators() if checkpoint is not None else {}
         self._prepare("train", data.structure if isinstance(data, ArrayData) else data.peek())
         engine: Engine = self._engine("train")
         epochs = min(epochs, config.max_epochs() or epochs)
@@ -413,39 +433,75 @@ class Trainer:
             warnings.warn(
                 "The data is a generator, which ends once: give steps_per_epoch for several epochs.", stacklevel=4
             )
-        told = callbacks
-        if not isinstance(told, CallbackList):
-            told = CallbackList(callbacks, add_history=True, add_progbar=_is_verbose(verbose), model=self)
         told.set_params({"epochs": epochs, "steps": steps or data.num_batches, "verbose": verbose})
         inspects = bool(self.debug or any(getattr(callback, "inspects", False) for callback in told.callbacks))
         every = inspects or told.wants_every("train")
         fixed = self.steps_per_execution if isinstance(self.steps_per_execution, int) else None
         seed = self._data_seed()
         self.stop_training = False
-        told.on_train_begin()
         logs: dict[str, Any] = {}
-        with Interruption() as interruption:
-            for epoch in range(initial_epoch, epochs):
+        with contextlib.ExitStack() as stack:
+            saver, at = None, Position(initial_epoch)
+            if checkpoint is not None:
+                saver = Saver(checkpoint, self, engine.variables, data, told, resume, at_begin)
+                stack.enter_context(saver)
+            told.on_train_begin()
+            if saver is not None and saver.found is not None:
+                at = saver.found.position
+                saver.replay()
+                saver.restore()
+                seed = self._data_seed()
+                if _is_verbose(verbose):
+                    print(f"Going on from {saver.found.path}.")
+            interruption = stack.enter_context(Interruption(*([signal.SIGTERM] if saver is not None else [])))
+            for epoch in range(at.epoch, epochs):
+                if self.stop_training:
+                    break
+                start = at.step if epoch == at.epoch else 0
                 told.on_epoch_begin(epoch)
-                count = 0
+                if saver is not None and start:
+                    saver.restore()  # callbacks changed what they had changed when the epoch began
+                elif saver is not None:
+                    saver.begin_epoch()
+                count = start
+                total = steps or data.num_batches
 
                 def begin(step: int) -> None:
                     if every:
                         told.on_train_batch_begin(step)
 
-                def end(step: int, found: DeviceLogs) -> bool:
+                def end(step: int, found: DeviceLogs, epoch: int = epoch, total: int | None = total) -> bool:
                     nonlocal count
                     count = step + 1
                     told.on_train_batch_end(step, dict(found.fetch()) if every else found)
+                    if saver is not None:
+                        saver.after_steps(epoch, count, count == total)
                     return self.stop_training
 
                 def found_bad(step: int, epoch: int = epoch) -> None:
                     diagnosis.report(self, data, epoch, step, seed, inspects)
 
-                found = engine.epoch(
-                    data, epoch, steps, seed, every, fixed, begin, end, interruption, found_bad, inspects
-                )
-                if found is None:
+                try:
+                    found = engine.epoch(
+                        data,
+                        epoch,
+                        steps,
+                        seed,
+                        every,
+                        fixed,
+                        begin,
+                        end,
+                        interruption,
+                        found_bad,
+                        inspects,
+                        start,
+                        saver.at_most if saver is not None else lambda step: sys.maxsize,
+                    )
+                except (KeyboardInterrupt, Terminated) as error:
+                    if saver is not None:
+                        saver.interrupted(saver.snapshot(Position(epoch, count)), error)
+                    raise
+                if found is None and not start:
                     raise DataError(
                         f"The data ended: epoch {epoch + 1} had no batch left. Yield more, or train fewer epochs."
                     )
@@ -457,15 +513,23 @@ class Trainer:
                         stacklevel=4,
                     )
                     self.stop_training = True
-                logs = dict(found.fetch())
+                logs = dict(found.fetch()) if found is not None else dict(at.logs or {})
                 if isinstance(data, BatchData):
                     data.end_of_epoch()
                 if held_out is not None and _validates(epoch, validation_freq):
-                    values = self._evaluate(held_out, told, validation_steps, interruption)
+                    trained = None
+                    if saver is not None:
+                        trained = saver.snapshot(Position(epoch, count, logs))
+                    try:
+                        values = self._evaluate(held_out, told, validation_steps, interruption)
+                    except (KeyboardInterrupt, Terminated) as error:
+                        if saver is not None and trained is not None:
+                            saver.interrupted(trained, error)
+                        raise
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 told.on_epoch_end(epoch, logs)
-                if self.stop_training:
-                    break
+                if saver is not None:
+                    saver.after_epoch(epoch, logs, self.stop_training, epoch + 1 == epochs)
         if self.optimizer is not None and hasattr(self.optimizer, "finalize_variable_values"):
             self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
         told.on_train_end(logs)
