@@ -43,21 +43,38 @@ def _parts(z: Array) -> Pair:
 @op(promotion="float", check=_pair("fft", 1))
 @in_float32
 def fft(x: Sequence[Tensor]) -> Pair:
-    """The discrete Fourier transform Σₜ xₜ exp(-2πi·kt/n) along the last axis, of a pair and as a pair."""
+    """The discrete Fourier transform Σₜ xₜ exp(-2πi·kt/n) along the last axis, of a pair and as a pair.
+
+    >>> real, imaginary = ops.fft(([1, 1, 1, 1], [0, 0, 0, 0]))
+    >>> print(real)
+    [4. 0. 0. 0.]
+    """
     return _parts(B.fftn(B.complex(*x), (-1,)))
 
 
 @op(promotion="float", check=_pair("fft2", 2))
 @in_float32
 def fft2(x: Sequence[Tensor]) -> Pair:
-    """The discrete Fourier transform along the last two axes, of a pair (real, imaginary) and as a pair."""
+    """The discrete Fourier transform along the last two axes, of a pair (real, imaginary) and as a pair.
+
+    >>> real, imaginary = ops.fft2(([[1, 1], [1, 1]], [[0, 0], [0, 0]]))
+    >>> print(real)
+    [[4. 0.]
+     [0. 0.]]
+    """
     return _parts(B.fftn(B.complex(*x), (-2, -1)))
 
 
 @op(promotion="float", check=_pair("ifft2", 2))
 @in_float32
 def ifft2(x: Sequence[Tensor]) -> Pair:
-    """The inverse of `fft2`."""
+    """The inverse of `fft2`.
+
+    >>> real, imaginary = ops.ifft2(([[4, 0], [0, 0]], [[0, 0], [0, 0]]))
+    >>> print(real)
+    [[1. 1.]
+     [1. 1.]]
+    """
     return _parts(B.ifftn(B.complex(*x), (-2, -1)))
 
 
@@ -78,7 +95,12 @@ def _check_rfft(x: Any, fft_length: int | None = None) -> None:
 @op(promotion="float", check=_check_rfft)
 @in_float32
 def rfft(x: Tensor, fft_length: int | None = None) -> Pair:
-    """The first n // 2 + 1 terms of the Fourier transform of real `x`, cut or zero-padded to n = `fft_length`."""
+    """The first n // 2 + 1 terms of the Fourier transform of real `x`, cut or zero-padded to n = `fft_length`.
+
+    >>> real, imaginary = ops.rfft([1, -1, 1, -1])
+    >>> print(real)
+    [0. 0. 4.]
+    """
     return _parts(B.rfft(x, x.shape[-1] if fft_length is None else fft_length))
 
 
@@ -91,7 +113,11 @@ def _check_irfft(x: Any, fft_length: int | None = None) -> None:
 @op(promotion="float", check=_check_irfft)
 @in_float32
 def irfft(x: Sequence[Tensor], fft_length: int | None = None) -> Array:
-    """The inverse of `rfft`: `fft_length` real numbers, 2 · (terms - 1) where None."""
+    """The inverse of `rfft`: `fft_length` real numbers, 2 · (terms - 1) where None.
+
+    >>> print(ops.irfft(([4, 0, 0], [0, 0, 0])))
+    [1. 1. 1. 1.]
+    """
     return B.irfft(B.complex(*x), 2 * (x[0].shape[-1] - 1) if fft_length is None else fft_length)
 
 
@@ -135,7 +161,12 @@ def _check_extract(x: Any, sequence_length: Any, sequence_stride: Any) -> None:
 
 @op(check=_check_extract)
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Array:
-    """The windows of `sequence_length` along the last axis, every `sequence_stride`: (…, count, length)."""
+    """The windows of `sequence_length` along the last axis, every `sequence_stride`: (…, count, length).
+
+    >>> print(ops.extract_sequences([1, 2, 3, 4, 5, 6], sequence_length=3, sequence_stride=2))
+    [[1 2 3]
+     [3 4 5]]
+    """
     count = max((x.shape[-1] - sequence_length) // sequence_stride + 1, 0)
     starts = B.arange(0, count, 1, "int32") * sequence_stride
     return B.take(x, starts[:, None] + B.arange(0, sequence_length, 1, "int32"), x.ndim - 1)
@@ -166,6 +197,10 @@ def stft(
     Frames begin every `sequence_stride`; `window` ("hann", "hamming" or weights) is `sequence_length` long and lies in
     the middle of `fft_length`; None weighs nothing. With `center` x is reflected at both ends, so that the n-th frame's
     middle is sample n · stride.
+
+    >>> real, imaginary = ops.stft(ops.ones((2, 1600)), sequence_length=400, sequence_stride=160, fft_length=512)
+    >>> real.shape
+    (2, 11, 257)
     """
     if center:
         x = B.pad(x, [(0, 0)] * (x.ndim - 1) + [(fft_length // 2, fft_length // 2)], "reflect")
@@ -206,6 +241,10 @@ def istft(
     """The inverse of `stft` with the same arguments, in the sense of least squares; cut or zero-padded to `length`.
 
     Samples that no window covers come out as 0. https://doi.org/10.1109/TASSP.1984.1164317
+
+    >>> frames = ops.stft(ops.ones((2, 1600)), sequence_length=400, sequence_stride=160, fft_length=512)
+    >>> ops.istft(frames, sequence_length=400, sequence_stride=160, fft_length=512).shape
+    (2, 1600)
     """
     weights = _window(window, sequence_length, fft_length, standardize_dtype(x[0].dtype))
     frames = B.irfft(B.complex(*x), fft_length) * weights
@@ -249,19 +288,25 @@ def _check_correlate(x1: Any, x2: Any, mode: str = "valid") -> None:
 @op(promotion="float", check=_check_correlate)
 @in_float32
 def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Array:
-    """Σₜ x1[t + k] · x2[t], for all k (`"full"`), as many as the longer has (`"same"`), or without overhang."""
+    """Σₜ x1[t + k] · x2[t], for all k (`"full"`), as many as the longer has (`"same"`), or without overhang.
+
+    >>> print(ops.correlate([1, 2, 3], [0, 1]), ops.correlate([1, 2, 3], [0, 1], mode="full"))
+    [2. 3.] [1. 2. 3. 0.]
+    """
     return B.correlate(x1, x2, mode)
 
 
 # windows
 
 
-def _sized_window(name: str, doc: str) -> Callable[[Any], Array]:
+def _sized_window(name: str, doc: str, example: tuple[str, str]) -> Callable[[Any], Array]:
     def window(x: Any) -> Array:
         return B.convert(getattr(np, name)(_length(name, x)), config.floatx())
 
     window.__name__ = window.__qualname__ = name
-    window.__doc__ = f"{doc}, `x` samples from one end to the other, in `floatx`."
+    size, result = example
+    shown = f">>> print(np.array(ops.{name}({size})).round(2))\n{result}"
+    window.__doc__ = f"{doc}, `x` samples from one end to the other, in `floatx`.\n\n{shown}"
     return window
 
 
@@ -277,12 +322,24 @@ def _length(name: str, x: Any) -> int:
     return length
 
 
-bartlett = _sized_window("bartlett", "The triangular window, 1 - |t| for t from -1 to 1")
-blackman = _sized_window("blackman", "The window 0.42 + 0.5 cos(πt) + 0.08 cos(2πt) for t from -1 to 1")
-hamming = _sized_window("hamming", "The window 0.54 + 0.46 cos(πt) for t from -1 to 1")
-hanning = _sized_window("hanning", "The window (1 + cos(πt)) / 2 for t from -1 to 1")
+bartlett = _sized_window(
+    "bartlett", "The triangular window, 1 - |t| for t from -1 to 1", ("5", "[0.  0.5 1.  0.5 0. ]")
+)
+blackman = _sized_window(
+    "blackman",
+    "The window 0.42 + 0.5 cos(πt) + 0.08 cos(2πt) for t from -1 to 1",
+    ("5", "[-0.    0.34  1.    0.34 -0.  ]"),
+)
+hamming = _sized_window(
+    "hamming", "The window 0.54 + 0.46 cos(πt) for t from -1 to 1", ("5", "[0.08 0.54 1.   0.54 0.08]")
+)
+hanning = _sized_window("hanning", "The window (1 + cos(πt)) / 2 for t from -1 to 1", ("5", "[0.  0.5 1.  0.5 0. ]"))
 
 
 def kaiser(x: Any, beta: Any) -> Array:
-    """The window I₀(β √(1 - t²)) / I₀(β) for t from -1 to 1, `x` samples from one end to the other, in `floatx`."""
+    """The window I₀(β √(1 - t²)) / I₀(β) for t from -1 to 1, `x` samples from one end to the other, in `floatx`.
+
+    >>> print(ops.kaiser(5, beta=5).round(2), ops.kaiser(5, beta=0))
+    [0.04 0.55 1.   0.55 0.04] [1. 1. 1. 1. 1.]
+    """
     return B.convert(np.kaiser(_length("kaiser", x), float(beta)), config.floatx())
