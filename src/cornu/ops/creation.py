@@ -17,40 +17,70 @@ from cornu.ops.shape import moveaxis, ravel, shape, sizes
 
 
 def zeros(shape: Sequence[int], dtype: Any = None) -> Array:
-    """A tensor of zeros; `dtype` defaults to `floatx`."""
+    """A tensor of zeros; `dtype` defaults to `floatx`.
+
+    >>> print(ops.zeros(2), ops.zeros(2, dtype="int32"))
+    [0. 0.] [0 0]
+    """
     return B.zeros(sizes(shape), standardize_dtype(dtype))
 
 
 def ones(shape: Sequence[int], dtype: Any = None) -> Array:
-    """A tensor of ones; `dtype` defaults to `floatx`."""
+    """A tensor of ones; `dtype` defaults to `floatx`.
+
+    >>> ops.ones((2, 3)).shape, ops.dtype(ops.ones((2, 3), dtype="int8"))
+    ((2, 3), 'int8')
+    """
     return B.full(sizes(shape), 1, standardize_dtype(dtype))
 
 
 def full(shape: Sequence[int], fill_value: Any, dtype: Any = None) -> Array:
-    """A tensor of one value; `dtype` defaults to `floatx`."""
+    """A tensor of one value; `dtype` defaults to `floatx`.
+
+    >>> print(ops.full((2, 3), 7))
+    [[7. 7. 7.]
+     [7. 7. 7.]]
+    """
     return B.full(sizes(shape), fill_value, standardize_dtype(dtype))
 
 
 @op
 def zeros_like(x: Tensor, dtype: Any = None) -> Array:
-    """Zeros in the shape of `x`."""
+    """Zeros in the shape of `x`.
+
+    >>> print(ops.zeros_like([[1, 2], [3, 4]]))
+    [[0 0]
+     [0 0]]
+    """
     return B.zeros(x.shape, standardize_dtype(dtype or x.dtype))
 
 
 @op
 def ones_like(x: Tensor, dtype: Any = None) -> Array:
-    """Ones in the shape of `x`."""
+    """Ones in the shape of `x`.
+
+    >>> print(ops.ones_like([1, 2]), ops.ones_like([1.0, 2.0]))
+    [1 1] [1. 1.]
+    """
     return B.full(x.shape, 1, standardize_dtype(dtype or x.dtype))
 
 
 @op
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None) -> Array:
-    """One value in the shape of `x`."""
+    """One value in the shape of `x`.
+
+    >>> print(ops.full_like([1, 2], 9))
+    [9 9]
+    """
     return B.full(x.shape, fill_value, standardize_dtype(dtype or x.dtype))
 
 
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Array:
-    """`start`, `start + step`, … below `stop`; with one argument from 0. int32 unless a bound is a float."""
+    """`start`, `start + step`, … below `stop`; with one argument from 0. int32 unless a bound is a float.
+
+    >>> print(ops.arange(3), ops.arange(1, 2, 0.25))
+    [0 1 2] [1.   1.25 1.5  1.75]
+    """
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
@@ -83,7 +113,11 @@ def linspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-    """`num` evenly spaced values from `start` to `stop`, along a new `axis`; with `retstep` also the distance."""
+    """`num` evenly spaced values from `start` to `stop`, along a new `axis`; with `retstep` also the distance.
+
+    >>> print(ops.linspace(0, 1, 5), ops.linspace(0, 1, 4, endpoint=False))
+    [0.   0.25 0.5  0.75 1.  ] [0.   0.25 0.5  0.75]
+    """
     wanted = standardize_dtype(dtype or start.dtype)
     low, high, at = _spaced(start, stop, num, endpoint)
     values = _placed(low * (1 - at) + high * at, wanted, axis)
@@ -101,7 +135,11 @@ def logspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Array:
-    """`base` to the power of `num` evenly spaced values from `start` to `stop`, along a new `axis`."""
+    """`base` to the power of `num` evenly spaced values from `start` to `stop`, along a new `axis`.
+
+    >>> print(ops.logspace(0, 3, 4, base=2).round(2))
+    [1. 2. 4. 8.]
+    """
     low, high, at = _spaced(start, stop, num, endpoint)
     exponents = low * (1 - at) + high * at
     values = B.power(B.full((), base, standardize_dtype(low.dtype)), exponents)
@@ -115,6 +153,9 @@ def geomspace(
     """`num` values from `start` to `stop`, each the same multiple of the one before, along a new `axis`.
 
     Both ends have the same sign, and neither is 0.
+
+    >>> print(ops.geomspace(1, 8, 4).round(2))
+    [1. 2. 4. 8.]
     """
     low, high, at = _spaced(start, stop, num, endpoint)
     values = B.sign(low) * B.power(B.abs(low), 1 - at) * B.power(B.abs(high), at)
@@ -122,31 +163,57 @@ def geomspace(
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
-    """An (N, M) matrix with ones on the k-th diagonal."""
+    """An (N, M) matrix with ones on the k-th diagonal.
+
+    >>> print(ops.eye(2, 3, k=1))
+    [[0. 1. 0.]
+     [0. 0. 1.]]
+    """
     rows, columns = B.arange(0, N, 1, "int32"), B.arange(0, N if M is None else M, 1, "int32")
     return B.cast(rows[:, None] + k == columns[None, :], standardize_dtype(dtype))
 
 
 def identity(n: int, dtype: Any = None) -> Array:
-    """An (n, n) matrix with ones on the diagonal."""
+    """An (n, n) matrix with ones on the diagonal.
+
+    >>> print(ops.identity(2))
+    [[1. 0.]
+     [0. 1.]]
+    """
     return eye(n, dtype=dtype)
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
-    """An (N, M) matrix with ones on the k-th diagonal and below."""
+    """An (N, M) matrix with ones on the k-th diagonal and below.
+
+    >>> print(ops.tri(3))
+    [[1. 0. 0.]
+     [1. 1. 0.]
+     [1. 1. 1.]]
+    """
     return tril(ones((N, N if M is None else M), dtype), k)
 
 
 @op
 def tril(x: Tensor, k: int = 0) -> Array:
-    """The lower triangle up to the k-th diagonal of (…, rows, columns), zeros above."""
+    """The lower triangle up to the k-th diagonal of (…, rows, columns), zeros above.
+
+    >>> print(ops.tril([[1, 2], [3, 4]]))
+    [[1 0]
+     [3 4]]
+    """
     rows, columns = B.arange(0, x.shape[-2], 1, "int32"), B.arange(0, x.shape[-1], 1, "int32")
     return B.where(rows[:, None] + k >= columns[None, :], x, B.zeros((), standardize_dtype(x.dtype)))
 
 
 @op
 def triu(x: Tensor, k: int = 0) -> Array:
-    """The upper triangle from the k-th diagonal of (…, rows, columns), zeros below."""
+    """The upper triangle from the k-th diagonal of (…, rows, columns), zeros below.
+
+    >>> print(ops.triu([[1, 2], [3, 4]], k=1))
+    [[0 2]
+     [0 0]]
+    """
     rows, columns = B.arange(0, x.shape[-2], 1, "int32"), B.arange(0, x.shape[-1], 1, "int32")
     return B.where(rows[:, None] + k <= columns[None, :], x, B.zeros((), standardize_dtype(x.dtype)))
 
@@ -158,7 +225,14 @@ def _check_vector_or_matrix(x: Any, k: int = 0) -> None:
 
 @op(promotion=None, check=_check_vector_or_matrix)
 def diag(x: Tensor, k: int = 0) -> Array:
-    """A matrix with a vector on its k-th diagonal, or the k-th diagonal of a matrix."""
+    """A matrix with a vector on its k-th diagonal, or the k-th diagonal of a matrix.
+
+    >>> print(ops.diag([1, 2]))
+    [[1 0]
+     [0 2]]
+    >>> print(ops.diag([[1, 2], [3, 4]]))
+    [1 4]
+    """
     if x.ndim == 2:
         return diagonal(x, k)
     matrix = B.pad(x, [(0, k)])[:, None] if k > 0 else B.pad(x, [(0, -k)])[None, :]
@@ -168,7 +242,12 @@ def diag(x: Tensor, k: int = 0) -> Array:
 
 @op(promotion=None)
 def diagflat(x: Tensor, k: int = 0) -> Array:
-    """A matrix with the flattened tensor on its k-th diagonal."""
+    """A matrix with the flattened tensor on its k-th diagonal.
+
+    >>> print(ops.diagflat([[1], [2]]))
+    [[1 0]
+     [0 2]]
+    """
     return diag(ravel(x), k)
 
 
@@ -179,7 +258,13 @@ def _check_vander(x: Any, N: int | None = None, increasing: bool = False) -> Non
 
 @op(check=_check_vander)
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Array:
-    """The matrix (n, N) of the powers of each element, from the highest to the 0th unless `increasing`."""
+    """The matrix (n, N) of the powers of each element, from the highest to the 0th unless `increasing`.
+
+    >>> print(ops.vander([1, 2, 3]))
+    [[1 1 1]
+     [4 2 1]
+     [9 3 1]]
+    """
     count = x.shape[0] if N is None else N
     dtype, rows = standardize_dtype(x.dtype), x.shape[0]
     # Not by `power`, which has no gradient at 0⁰.
@@ -190,7 +275,16 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Array:
 
 @op(promotion=None)
 def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Array]:
-    """The coordinates of a grid, one tensor for each vector given; with "xy" the first two axes change places."""
+    """The coordinates of a grid, one tensor for each vector given; with "xy" the first two axes change places.
+
+    >>> x, y = ops.meshgrid([1, 2, 3], [10, 20])
+    >>> print(x)
+    [[1 2 3]
+     [1 2 3]]
+    >>> print(y)
+    [[10 10 10]
+     [20 20 20]]
+    """
     if indexing not in ("xy", "ij"):
         raise bad_choice("meshgrid: indexing", indexing, ("xy", "ij"))
     order = list(range(len(x)))

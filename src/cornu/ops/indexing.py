@@ -19,39 +19,66 @@ from cornu.ops.shape import moveaxis, ravel, shape
 
 @op(promotion=None)
 def get_item(x: Tensor, key: Any) -> Array:
-    """x[key], by NumPy's rules of indexing."""
+    """x[key], by NumPy's rules of indexing.
+
+    >>> print(ops.get_item([[1, 2], [3, 4]], (slice(None), 1)))
+    [2 4]
+    """
     return B.get_item(x, key)
 
 
 @op(promotion=None)
 def take(x: Tensor, indices: Untyped, axis: int | None = None) -> Array:
-    """The slices at `indices` along the axis (of the flattened tensor where None); negative ones count from the end."""
+    """The slices at `indices` along the axis (of the flattened tensor where None); negative ones count from the end.
+
+    >>> print(ops.take([10, 20, 30], [0, -1]))
+    [10 30]
+    """
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
     return B.take(x, B.where(indices < 0, indices + x.shape[axis], indices), axis)
 
 
 @op(promotion=None)
 def take_along_axis(x: Tensor, indices: Untyped, axis: int | None = None) -> Array:
-    """Elements picked along the axis (of the flattened tensor where None), one index for each."""
+    """Elements picked along the axis (of the flattened tensor where None), one index for each.
+
+    >>> print(ops.take_along_axis([[10, 20], [30, 40]], [[1], [0]], axis=1))
+    [[20]
+     [30]]
+    """
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
     return B.take_along_axis(x, B.where(indices < 0, indices + x.shape[axis], indices), axis)
 
 
 @op(promotion=None)
 def slice_update(inputs: Tensor, start_indices: Any, updates: Tensor) -> Array:
-    """`inputs` with the block that begins at `start_indices` replaced by `updates`."""
+    """`inputs` with the block that begins at `start_indices` replaced by `updates`.
+
+    >>> print(ops.slice_update([0, 0, 0, 0], [1], [7, 8]))
+    [0 7 8 0]
+    """
     return B.dynamic_update(inputs, list(start_indices), B.cast(updates, standardize_dtype(inputs.dtype)))
 
 
 @op(promotion=None)
 def scatter_update(inputs: Tensor, indices: Untyped, updates: Tensor, reduction: str | None = None) -> Array:
-    """`inputs` with the elements at `indices` (count, axes) set to `updates`, or added to (`"add"`), or `"max"`."""
+    """`inputs` with the elements at `indices` (count, axes) set to `updates`, or added to (`"add"`), or `"max"`.
+
+    >>> print(ops.scatter_update([1, 1, 1], [[0], [2]], [5, 6]))
+    [5 1 6]
+    >>> print(ops.scatter_update([1, 1, 1], [[0], [2]], [5, 6], reduction="add"))
+    [6 1 7]
+    """
     return B.scatter(inputs, indices, B.cast(updates, standardize_dtype(inputs.dtype)), reduction or "set")
 
 
 @op(promotion=None)
 def scatter(indices: Untyped, values: Tensor, shape: Sequence[int]) -> Array:
-    """Zeros of `shape` to which `values` are added at `indices` (…, axes); those that meet are summed."""
+    """Zeros of `shape` to which `values` are added at `indices` (…, axes); those that meet are summed.
+
+    >>> print(ops.scatter([[0], [2], [2]], [1, 2, 3], (4,)))
+    [1 0 5 0]
+    """
     return B.scatter(B.zeros(tuple(shape), standardize_dtype(values.dtype)), indices, values, "add")
 
 
@@ -66,6 +93,12 @@ def slice(inputs: Tensor, start_indices: Any, shape: Sequence[int]) -> Array:
     """The block of `shape` that begins at `start_indices`; a size of -1 reaches to the end.
 
     A block that would overhang is moved back inside.
+
+    >>> print(ops.slice([[1, 2, 3], [4, 5, 6]], [0, 1], [2, -1]))
+    [[2 3]
+     [5 6]]
+    >>> print(ops.slice([1, 2, 3], [2], [2]))
+    [2 3]
     """
     block = [n - i if size == -1 else size for n, i, size in zip(inputs.shape, start_indices, shape, strict=True)]
     return B.dynamic_slice(inputs, list(start_indices), block)
@@ -73,7 +106,11 @@ def slice(inputs: Tensor, start_indices: Any, shape: Sequence[int]) -> Array:
 
 @op(promotion=None)
 def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """The elements of x[i, i + offset] in two of the axes, along a new last axis."""
+    """The elements of x[i, i + offset] in two of the axes, along a new last axis.
+
+    >>> print(ops.diagonal([[1, 2, 3], [4, 5, 6]], offset=1))
+    [2 6]
+    """
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     *rest, rows, columns = x.shape
     count = builtins.max(
@@ -86,7 +123,11 @@ def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Arra
 
 @op
 def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """The sum of a diagonal; see `diagonal` and `sum`."""
+    """The sum of a diagonal; see `diagonal` and `sum`.
+
+    >>> print(ops.trace([[1, 2], [3, 4]]))
+    5
+    """
     return reduction.sum(diagonal(x, offset, axis1, axis2), -1)
 
 
@@ -97,7 +138,11 @@ def _check_diff(a: Any, n: int = 1, axis: int = -1) -> None:
 
 @op(check=_check_diff)
 def diff(a: Tensor, n: int = 1, axis: int = -1) -> Array:
-    """The differences of neighbours along the axis, n times over; of truth values whether they differ."""
+    """The differences of neighbours along the axis, n times over; of truth values whether they differ.
+
+    >>> print(ops.diff([1, 4, 9, 16]), ops.diff([1, 4, 9, 16], n=2))
+    [3 5 7] [2 2]
+    """
     before = (builtins.slice(None),) * (axis % a.ndim)
     for _ in range(n):
         low, high = a[(*before, builtins.slice(0, -1))], a[(*before, builtins.slice(1, None))]
@@ -114,7 +159,11 @@ def _check_select(condlist: Any, choicelist: Any, default: Any = 0) -> None:
 
 @op(check=_check_select)
 def select(condlist: Sequence[Untyped], choicelist: Sequence[Tensor], default: Tensor = 0) -> Array:
-    """From the first choice whose condition is true, else the default, element-wise; all are broadcast together."""
+    """From the first choice whose condition is true, else the default, element-wise; all are broadcast together.
+
+    >>> print(ops.select([[True, False, False], [True, True, False]], [[1, 1, 1], [2, 2, 2]]))
+    [1 2 0]
+    """
     dtype = result_type(choicelist[0].dtype, getattr(default, "dtype", int))
     result = B.convert(default, dtype)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
@@ -137,13 +186,21 @@ def _check_searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -
 
 @op(check=_check_searchsorted)
 def searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") -> Array:
-    """Where in an ascending sequence each value belongs: before its equals, or after with side "right"; int32."""
+    """Where in an ascending sequence each value belongs: before its equals, or after with side "right"; int32.
+
+    >>> print(ops.searchsorted([1, 2, 2, 3], [2, 9]), ops.searchsorted([1, 2, 2, 3], [2, 9], side="right"))
+    [1 4] [3 4]
+    """
     return B.cast(B.searchsorted(sorted_sequence, values, side=side), "int32")
 
 
 @op
 def isin(x1: Tensor, x2: Tensor, assume_unique: bool = False, invert: bool = False) -> Array:
-    """Whether each element of x1 is among those of x2, or with `invert` is not; the shape of `x1`."""
+    """Whether each element of x1 is among those of x2, or with `invert` is not; the shape of `x1`.
+
+    >>> print(ops.isin([1, 5, 2], [2, 1]))
+    [ True False  True]
+    """
     known = B.sort(ravel(x2))
     if not known.shape[0]:
         return B.full(x1.shape, invert, "bool")
@@ -159,7 +216,11 @@ def _check_argpartition(x: Any, kth: int, axis: int = -1) -> None:
 
 @op(check=_check_argpartition)
 def argpartition(x: Tensor, kth: int, axis: int = -1) -> Array:
-    """Indices that put the k-th smallest at its place along the axis, smaller ones before and larger ones after it."""
+    """Indices that put the k-th smallest at its place along the axis, smaller ones before and larger ones after it.
+
+    >>> print(ops.take([30, 10, 20], ops.argpartition([30, 10, 20], 1))[1])
+    20
+    """
     return B.argsort(x, axis)  # which puts all at theirs
 
 
@@ -170,7 +231,11 @@ def _check_unravel_index(indices: Any, shape: Sequence[int]) -> None:
 
 @op(promotion=None, check=_check_unravel_index)
 def unravel_index(indices: Tensor, shape: Sequence[int]) -> tuple[Array, ...]:
-    """The index along each axis of `shape` of elements counted in its flattened form; those outside are clipped."""
+    """The index along each axis of `shape` of elements counted in its flattened form; those outside are clipped.
+
+    >>> print(*ops.unravel_index([5, 7], (2, 4)))
+    [1 1] [1 3]
+    """
     total = math.prod(shape)
     indices = B.minimum(B.maximum(indices, -total), total - 1)
     return tuple(indices // math.prod(shape[i + 1 :]) % size for i, size in enumerate(shape))
@@ -191,7 +256,11 @@ def _needs_values(x: Any, op_name: str, repair: str) -> None:
     fuse=False,
 )
 def nonzero(x: Tensor) -> tuple[Array, ...]:
-    """The indices of the elements that are not 0, for each axis an int32 tensor; on values only, not compiled."""
+    """The indices of the elements that are not 0, for each axis an int32 tensor; on values only, not compiled.
+
+    >>> print(*ops.nonzero([[0, 7], [8, 0]]))
+    [0 1] [1 0]
+    """
     flat = B.not_equal(ravel(x), 0)
     count = int(B.to_numpy(reduction.sum(flat)))
     return unravel_index(B.argsort(B.logical_not(flat))[:count], x.shape)
@@ -269,6 +338,11 @@ def unique(
 
     With `size` just so many: the first ones, or more, filled up with `fill_value` (the first of them where None). On
     request followed by where each first occurs, by which of them each element is, and by how often each occurs: int32.
+
+    >>> print(*ops.unique([3, 1, 3], return_counts=True))
+    [1 3] [1 2]
+    >>> print(ops.unique([3, 1, 3], size=3, fill_value=0))
+    [1 3 0]
     """
     order, starts, found = _runs(x, axis)
     size = int(B.to_numpy(found)) if size is None else size

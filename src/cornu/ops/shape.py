@@ -20,34 +20,58 @@ from cornu.ops.elementwise import cast, logical_or
 
 
 def shape(x: Any) -> tuple[int | None, ...]:
-    """The sizes of `x`; None where a symbolic tensor's is unknown."""
+    """The sizes of `x`; None where a symbolic tensor's is unknown.
+
+    >>> ops.shape([[1, 2, 3]]), ops.shape(cornu.Input((3,)))
+    ((1, 3), (None, 3))
+    """
     return tuple(x.shape if hasattr(x, "shape") else convert_to_tensor(x).shape)
 
 
 def ndim(x: Any) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    >>> ops.ndim([[1, 2, 3]])
+    2
+    """
     return len(shape(x))
 
 
 def size(x: Any) -> Any:
-    """The number of elements; of a symbolic tensor of unknown shape a symbolic int32."""
+    """The number of elements; of a symbolic tensor of unknown shape a symbolic int32.
+
+    >>> ops.size([[1, 2, 3], [4, 5, 6]])
+    6
+    """
     known = shape(x)
     return reduction.sum(logical_or(x, True)) if None in known else math.prod(known)
 
 
 def dtype(x: Any) -> str:
-    """The dtype's name."""
+    """The dtype's name.
+
+    >>> ops.dtype(ops.array([1, 2])), ops.dtype(ops.array([1.0, 2.0]))
+    ('int32', 'float32')
+    """
     return standardize_dtype(x.dtype)
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether `x` is an array of the current backend or a symbolic tensor."""
+    """Whether `x` is an array of the current backend or a symbolic tensor.
+
+    >>> ops.is_tensor(ops.array([1, 2])), ops.is_tensor([1, 2]), ops.is_tensor(cornu.Input((3,)))
+    (True, False, True)
+    """
     backend = current()
     return isinstance(x, (*backend.array_types, *backend.sparse_types, KerasTensor))
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None) -> Any:
-    """`x` as a tensor of the current backend, in `dtype` if given. With `sparse=False` a sparse one becomes dense."""
+    """`x` as a tensor of the current backend, in `dtype` if given. With `sparse=False` a sparse one becomes dense.
+
+    >>> print(ops.convert_to_tensor(np.array([1, 2]), "float32"))
+    [1. 2.]
+    """
     if isinstance(x, KerasTensor):
         return x if dtype is None else cast(x, dtype)
     if isinstance(x, B.sparse_types):
@@ -60,12 +84,21 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
 
 
 def array(x: Any, dtype: Any = None) -> Any:
-    """`x` as a tensor of the current backend."""
+    """`x` as a tensor of the current backend.
+
+    >>> print(ops.array([[1, 2], [3, 4]]))
+    [[1 2]
+     [3 4]]
+    """
     return convert_to_tensor(x, dtype)
 
 
 def convert_to_numpy(x: Any) -> Any:
-    """`x` as a NumPy array; a copy may share memory with the tensor."""
+    """`x` as a NumPy array; a copy may share memory with the tensor.
+
+    >>> ops.convert_to_numpy(ops.array([1.0, 2.0]))
+    array([1., 2.], dtype=float32)
+    """
     if isinstance(x, Variable):
         return x.numpy()
     return B.to_numpy(convert_to_tensor(x))
@@ -78,25 +111,43 @@ def sizes(shape: Any) -> tuple[int, ...]:
 
 @op(promotion=None)
 def copy(x: Tensor) -> Array:
-    """A tensor of the same values."""
+    """A tensor of the same values.
+
+    >>> x = ops.array([1, 2])
+    >>> ops.copy(x) is x
+    False
+    """
     return B.copy(x)
 
 
 @op(promotion=None)
 def reshape(x: Tensor, newshape: Any) -> Array:
-    """The same values in another shape; one size may be -1."""
+    """The same values in another shape; one size may be -1.
+
+    >>> print(ops.reshape([1, 2, 3, 4, 5, 6], (2, -1)))
+    [[1 2 3]
+     [4 5 6]]
+    """
     return B.reshape(x, sizes(newshape))
 
 
 @op(promotion=None)
 def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Array:
-    """The axes in the given order, reversed where None."""
+    """The axes in the given order, reversed where None.
+
+    >>> ops.transpose(ops.ones((2, 3, 4))).shape, ops.transpose(ops.ones((2, 3, 4)), (0, 2, 1)).shape
+    ((4, 3, 2), (2, 4, 3))
+    """
     return B.transpose(x, tuple(reversed(range(x.ndim))) if axes is None else tuple(axes))
 
 
 @op(promotion=None)
 def swapaxes(x: Tensor, axis1: int, axis2: int) -> Array:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    >>> ops.swapaxes(ops.ones((2, 3, 4)), 0, -1).shape
+    (4, 3, 2)
+    """
     order = list(range(x.ndim))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return B.transpose(x, tuple(order))
@@ -115,7 +166,11 @@ def _check_moveaxis(x: Any, source: Any, destination: Any) -> None:
 
 @op(promotion=None, check=_check_moveaxis)
 def moveaxis(x: Tensor, source: Any, destination: Any) -> Array:
-    """Axes moved from `source` to `destination`, the others in their order."""
+    """Axes moved from `source` to `destination`, the others in their order.
+
+    >>> ops.moveaxis(ops.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     sources = [axis % x.ndim for axis in sizes(source)]
     targets = [axis % x.ndim for axis in sizes(destination)]
     order = [axis for axis in range(x.ndim) if axis not in sources]
@@ -126,31 +181,54 @@ def moveaxis(x: Tensor, source: Any, destination: Any) -> Array:
 
 @op(promotion=None)
 def expand_dims(x: Tensor, axis: Any) -> Array:
-    """With new axes of size 1 at `axis`."""
+    """With new axes of size 1 at `axis`.
+
+    >>> ops.expand_dims(ops.ones((2, 3)), (0, -1)).shape
+    (1, 2, 3, 1)
+    """
     return B.expand_dims(x, tuple(axis) if isinstance(axis, list) else axis)
 
 
 @op(promotion=None)
 def squeeze(x: Tensor, axis: Any = None) -> Array:
-    """Without the axes of size 1 at `axis` (all where None)."""
+    """Without the axes of size 1 at `axis` (all where None).
+
+    >>> ops.squeeze(ops.ones((1, 2, 1))).shape, ops.squeeze(ops.ones((1, 2, 1)), 0).shape
+    ((2,), (2, 1))
+    """
     return B.squeeze(x, tuple(axis) if isinstance(axis, list) else axis)
 
 
 @op(promotion=None)
 def ravel(x: Tensor) -> Array:
-    """Flattened to one axis."""
+    """Flattened to one axis.
+
+    >>> print(ops.ravel([[1, 2], [3, 4]]))
+    [1 2 3 4]
+    """
     return B.reshape(x, (-1,))
 
 
 @op(promotion=None)
 def broadcast_to(x: Tensor, shape: Sequence[int]) -> Array:
-    """Repeated to `shape` by broadcasting."""
+    """Repeated to `shape` by broadcasting.
+
+    >>> print(ops.broadcast_to([1, 2], (3, 2)))
+    [[1 2]
+     [1 2]
+     [1 2]]
+    """
     return B.broadcast_to(x, tuple(shape))
 
 
 @op(promotion=None)
 def flip(x: Tensor, axis: Any = None) -> Array:
-    """The elements along the axes (all where None) in reverse."""
+    """The elements along the axes (all where None) in reverse.
+
+    >>> print(ops.flip([[1, 2], [3, 4]]))
+    [[4 3]
+     [2 1]]
+    """
     return B.flip(x, tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, list) else axis)
 
 
@@ -166,13 +244,23 @@ def _needs_axes(op_name: str, count: int) -> Callable[..., None]:
 
 @op(promotion=None, check=_needs_axes("flipud", 1))
 def flipud(x: Tensor) -> Array:
-    """The rows (first axis) in reverse."""
+    """The rows (first axis) in reverse.
+
+    >>> print(ops.flipud([[1, 2], [3, 4]]))
+    [[3 4]
+     [1 2]]
+    """
     return B.flip(x, 0)
 
 
 @op(promotion=None, check=_needs_axes("fliplr", 2))
 def fliplr(x: Tensor) -> Array:
-    """The columns (second axis) in reverse."""
+    """The columns (second axis) in reverse.
+
+    >>> print(ops.fliplr([[1, 2], [3, 4]]))
+    [[2 1]
+     [4 3]]
+    """
     return B.flip(x, 1)
 
 
@@ -184,7 +272,12 @@ def _check_rot90(array: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> None:
 
 @op(promotion=None, check=_check_rot90)
 def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
-    """Turned k times by 90° in the plane of two axes, from the first towards the second."""
+    """Turned k times by 90° in the plane of two axes, from the first towards the second.
+
+    >>> print(ops.rot90([[1, 2], [3, 4]]))
+    [[2 4]
+     [1 3]]
+    """
     first, second = axes
     if k % 2 == 0:
         return B.flip(array, (first, second)) if k % 4 else array
@@ -193,7 +286,11 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
 
 @op(promotion=None)
 def roll(x: Tensor, shift: int, axis: int | None = None) -> Array:
-    """Elements moved by `shift` along the axis (the flattened tensor where None), those leaving enter anew."""
+    """Elements moved by `shift` along the axis (the flattened tensor where None), those leaving enter anew.
+
+    >>> print(ops.roll([1, 2, 3, 4], 1))
+    [4 1 2 3]
+    """
     if axis is None:
         return B.reshape(roll(B.reshape(x, (-1,)), shift, 0), x.shape)
     size = x.shape[axis]
@@ -205,19 +302,37 @@ def roll(x: Tensor, shift: int, axis: int | None = None) -> Array:
 
 @op(promotion=None)
 def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Array:
-    """Each element `repeats` times along the axis (the flattened tensor where None)."""
+    """Each element `repeats` times along the axis (the flattened tensor where None).
+
+    >>> print(ops.repeat([[1, 2]], 2))
+    [1 1 2 2]
+    >>> print(ops.repeat([[1, 2]], 2, axis=0))
+    [[1 2]
+     [1 2]]
+    """
     return B.repeat(B.reshape(x, (-1,)), repeats, 0) if axis is None else B.repeat(x, repeats, axis)
 
 
 @op(promotion=None)
 def tile(x: Tensor, repeats: Any) -> Array:
-    """The whole tensor repeated along each axis."""
+    """The whole tensor repeated along each axis.
+
+    >>> print(ops.tile([1, 2], 2))
+    [1 2 1 2]
+    >>> print(ops.tile([1, 2], (2, 1)))
+    [[1 2]
+     [1 2]]
+    """
     return B.tile(x, sizes(repeats))
 
 
 @op
 def pad(x: Tensor, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Array:
-    """Widened by `pad_width`: (before, after) for each axis, for all, or one number. Modes are NumPy's."""
+    """Widened by `pad_width`: (before, after) for each axis, for all, or one number. Modes are NumPy's.
+
+    >>> print(ops.pad([1, 2, 3], (0, 2)), ops.pad([1, 2, 3], (0, 2), mode="reflect"))
+    [1 2 3 0 0] [1 2 3 2 1]
+    """
     if isinstance(pad_width, int):
         pairs = [(pad_width, pad_width)] * x.ndim
     else:
@@ -234,19 +349,33 @@ def pad(x: Tensor, pad_width: Any, mode: str = "constant", constant_values: Any 
 
 @op
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Array:
-    """The tensors joined along an existing axis."""
+    """The tensors joined along an existing axis.
+
+    >>> print(ops.concatenate([[[1], [2]], [[3], [4]]], axis=1))
+    [[1 3]
+     [2 4]]
+    """
     return B.concatenate(xs, axis)
 
 
 @op
 def stack(x: Sequence[Tensor], axis: int = 0) -> Array:
-    """The tensors joined along a new axis."""
+    """The tensors joined along a new axis.
+
+    >>> print(ops.stack([[1, 2], [3, 4]], axis=1))
+    [[1 3]
+     [2 4]]
+    """
     return B.stack(x, axis)
 
 
 @op
 def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Array:
-    """x2 after x1 along the axis (both flattened where None)."""
+    """x2 after x1 along the axis (both flattened where None).
+
+    >>> print(ops.append([1, 2], [[3], [4]]))
+    [1 2 3 4]
+    """
     return B.concatenate([ravel(x1), ravel(x2)], 0) if axis is None else B.concatenate([x1, x2], axis)
 
 
@@ -260,20 +389,35 @@ def _at_least(x: Array, count: int) -> Array:
 
 @op
 def hstack(xs: Sequence[Tensor]) -> Array:
-    """The tensors joined along the second axis, those of one axis along that."""
+    """The tensors joined along the second axis, those of one axis along that.
+
+    >>> print(ops.hstack([[1, 2], [3]]))
+    [1 2 3]
+    """
     xs = [_at_least(x, 1) for x in xs]
     return B.concatenate(xs, 0 if xs[0].ndim == 1 else 1)
 
 
 @op
 def vstack(xs: Sequence[Tensor]) -> Array:
-    """The tensors joined along the first axis; those of one axis are rows."""
+    """The tensors joined along the first axis; those of one axis are rows.
+
+    >>> print(ops.vstack([[1, 2], [[3, 4], [5, 6]]]))
+    [[1 2]
+     [3 4]
+     [5 6]]
+    """
     return B.concatenate([_at_least(x, 2) for x in xs], 0)
 
 
 @op
 def dstack(xs: Sequence[Tensor]) -> Array:
-    """The tensors joined along the third axis, where they lack it a new one."""
+    """The tensors joined along the third axis, where they lack it a new one.
+
+    >>> print(ops.dstack([[1, 2], [3, 4]]))
+    [[[1 3]
+      [2 4]]]
+    """
     return B.concatenate([_at_least(x, 3) for x in xs], 2)
 
 
@@ -284,7 +428,11 @@ def _check_split(x: Any, indices_or_sections: Any, axis: int = 0) -> None:
 
 @op(promotion=None, check=_check_split)
 def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
-    """The pieces along the axis: so many equal ones, or cut at the given indices."""
+    """The pieces along the axis: so many equal ones, or cut at the given indices.
+
+    >>> print(*ops.split([1, 2, 3, 4, 5], [1, 3]))
+    [1] [2 3] [4 5]
+    """
     size, at = x.shape[axis], axis % x.ndim
     if isinstance(indices_or_sections, int):
         if size % indices_or_sections:
@@ -298,7 +446,11 @@ def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
 
 @op(promotion=None, check=_check_split)
 def array_split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Array]:
-    """Like `split`, into pieces that need not be equal: the first ones are longer by one."""
+    """Like `split`, into pieces that need not be equal: the first ones are longer by one.
+
+    >>> print(*ops.array_split([1, 2, 3, 4, 5], 2))
+    [1 2 3] [4 5]
+    """
     if isinstance(indices_or_sections, int):
         small, longer = divmod(x.shape[axis], indices_or_sections)
         indices_or_sections = [i * small + min(i, longer) for i in range(1, indices_or_sections)]
@@ -307,25 +459,41 @@ def array_split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Arra
 
 @op(promotion=None, check=_needs_axes("vsplit", 1))
 def vsplit(x: Tensor, indices_or_sections: Any) -> list[Array]:
-    """`split` along the first axis."""
+    """`split` along the first axis.
+
+    >>> print(*ops.vsplit([[1, 2], [3, 4]], 2))
+    [[1 2]] [[3 4]]
+    """
     return split(x, indices_or_sections, 0)
 
 
 @op(promotion=None, check=_needs_axes("hsplit", 1))
 def hsplit(x: Tensor, indices_or_sections: Any) -> list[Array]:
-    """`split` along the second axis, of a tensor of one axis along that."""
+    """`split` along the second axis, of a tensor of one axis along that.
+
+    >>> print(*ops.hsplit([[1, 2, 3, 4]], 2))
+    [[1 2]] [[3 4]]
+    """
     return split(x, indices_or_sections, 0 if x.ndim == 1 else 1)
 
 
 @op(promotion=None, check=_needs_axes("dsplit", 3))
 def dsplit(x: Tensor, indices_or_sections: Any) -> list[Array]:
-    """`split` along the third axis."""
+    """`split` along the third axis.
+
+    >>> [part.shape for part in ops.dsplit(ops.ones((2, 3, 5)), [2])]
+    [(2, 3, 2), (2, 3, 3)]
+    """
     return split(x, indices_or_sections, 2)
 
 
 @op(promotion=None)
 def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Array]:
-    """The slices along the axis, without it."""
+    """The slices along the axis, without it.
+
+    >>> print(*ops.unstack([[1, 2], [3, 4]], axis=1))
+    [1 3] [2 4]
+    """
     at = axis % x.ndim
     return [x[(slice(None),) * at + (i,)] for i in range(x.shape[axis])]
 
@@ -384,6 +552,9 @@ def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Array:
     """The axes named by a pattern in another order, joined or divided: "b (h w) c -> b c h w" with `h=8`.
 
     `...` stands for any axes, `1` for one of size 1. https://openreview.net/forum?id=oapKSVM2bcj
+
+    >>> ops.rearrange(ops.ones((2, 12, 3)), "b (h w) c -> b c h w", h=4).shape
+    (2, 3, 4, 3)
     """
     sizes, right = _plan(tensor.shape, pattern, axes_lengths)
     order = [list(sizes).index(axis) for axes in right for axis in axes]

@@ -83,6 +83,9 @@ def quantile(x: Tensor, q: Any, axis: Any = None, method: str = "linear", keepdi
 
     `method` is NumPy's: "linear" (between neighbours), "lower", "higher", "midpoint", "nearest" or "inverted_cdf". NaN
     where there is a NaN, or nothing at all.
+
+    >>> print(ops.quantile([0, 10, 20], [0.5, 0.75]), ops.quantile([0, 10, 20], 0.75, method="lower"))
+    [10. 15.] 10.0
     """
     return _quantile(x, q, axis, method, keepdims, skip_nan=False)
 
@@ -90,7 +93,11 @@ def quantile(x: Tensor, q: Any, axis: Any = None, method: str = "linear", keepdi
 @op(promotion="float", check=_levels("nanquantile", 1))
 @in_float32
 def nanquantile(x: Tensor, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Array:
-    """As `quantile`, of what is not NaN."""
+    """As `quantile`, of what is not NaN.
+
+    >>> print(ops.nanquantile([0, np.nan, 20], 0.75))
+    15.0
+    """
     return _quantile(x, q, axis, method, keepdims, skip_nan=True)
 
 
@@ -100,25 +107,41 @@ def _hundredth(q: Any) -> Any:
 
 @op(promotion="float", check=_levels("percentile", 100))
 def percentile(x: Tensor, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Array:
-    """As `quantile`, `q` in percent."""
+    """As `quantile`, `q` in percent.
+
+    >>> print(ops.percentile([0, 10, 20], 75))
+    15.0
+    """
     return quantile(x, _hundredth(q), axis, method, keepdims)
 
 
 @op(promotion="float", check=_levels("nanpercentile", 100))
 def nanpercentile(x: Tensor, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Array:
-    """As `quantile`, `q` in percent, of what is not NaN."""
+    """As `quantile`, `q` in percent, of what is not NaN.
+
+    >>> print(ops.nanpercentile([0, np.nan, 20], 75))
+    15.0
+    """
     return nanquantile(x, _hundredth(q), axis, method, keepdims)
 
 
 @op(promotion="float")
 def median(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The middle element along the axes (all where None), or the mean of the middle two."""
+    """The middle element along the axes (all where None), or the mean of the middle two.
+
+    >>> print(ops.median([1, 2, 9, 4]))
+    3.0
+    """
     return quantile(x, 0.5, axis, keepdims=keepdims)
 
 
 @op(promotion="float")
 def nanmedian(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """As `median`, of what is not NaN."""
+    """As `median`, of what is not NaN.
+
+    >>> print(ops.nanmedian([1, np.nan, 3]))
+    2.0
+    """
     return nanquantile(x, 0.5, axis, keepdims=keepdims)
 
 
@@ -141,56 +164,92 @@ def _unless_all_nan(x: Array, found: Array, other: float, axis: Any, keepdims: b
 
 @op
 def nanmax(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The largest element along the axes (all where None) that is not NaN; NaN where there is none."""
+    """The largest element along the axes (all where None) that is not NaN; NaN where there is none.
+
+    >>> print(ops.nanmax([[1, np.nan], [np.nan, np.nan]], axis=1))
+    [ 1. nan]
+    """
     return _unless_all_nan(x, largest(_filled(x, -math.inf), axis, keepdims), math.nan, axis, keepdims)
 
 
 @op
 def nanmin(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The smallest element along the axes (all where None) that is not NaN; NaN where there is none."""
+    """The smallest element along the axes (all where None) that is not NaN; NaN where there is none.
+
+    >>> print(ops.nanmin([[1, np.nan], [np.nan, np.nan]], axis=1))
+    [ 1. nan]
+    """
     return _unless_all_nan(x, smallest(_filled(x, math.inf), axis, keepdims), math.nan, axis, keepdims)
 
 
 @op
 def nanargmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the first largest element that is not NaN along the axis (all where None); -1 where none is."""
+    """The index of the first largest element that is not NaN along the axis (all where None); -1 where none is.
+
+    >>> print(ops.nanargmax([[np.nan, 2], [np.nan, np.nan]], axis=1))
+    [ 1 -1]
+    """
     return _unless_all_nan(x, argmax(_filled(x, -math.inf), axis, keepdims), -1, axis, keepdims)
 
 
 @op
 def nanargmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the first smallest element that is not NaN along the axis (all where None); -1 where none is."""
+    """The index of the first smallest element that is not NaN along the axis (all where None); -1 where none is.
+
+    >>> print(ops.nanargmin([[np.nan, 2], [np.nan, np.nan]], axis=1))
+    [ 1 -1]
+    """
     return _unless_all_nan(x, argmin(_filled(x, math.inf), axis, keepdims), -1, axis, keepdims)
 
 
 @op
 def nansum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The sum along the axes (all where None), NaN counting as 0."""
+    """The sum along the axes (all where None), NaN counting as 0.
+
+    >>> print(ops.nansum([1, np.nan, 2]))
+    3.0
+    """
     return total(_filled(x, 0), axis, keepdims)
 
 
 @op
 def nanprod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The product along the axes (all where None), NaN counting as 1."""
+    """The product along the axes (all where None), NaN counting as 1.
+
+    >>> print(ops.nanprod([2, np.nan, 3]))
+    6.0
+    """
     return prod(_filled(x, 1), axis, keepdims)
 
 
 @op
 def nancumsum(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
-    """The running sum along the axis (of the flattened tensor where None), NaN counting as 0."""
+    """The running sum along the axis (of the flattened tensor where None), NaN counting as 0.
+
+    >>> print(ops.nancumsum([1, np.nan, 2]))
+    [1. 1. 3.]
+    """
     return cumsum(_filled(x, 0), axis, dtype)
 
 
 @op
 def nancumprod(x: Tensor, axis: int | None = None, dtype: Any = None) -> Array:
-    """The running product along the axis (of the flattened tensor where None), NaN counting as 1."""
+    """The running product along the axis (of the flattened tensor where None), NaN counting as 1.
+
+    >>> print(ops.nancumprod([2, np.nan, 3]))
+    [2. 2. 6.]
+    """
     return cumprod(_filled(x, 1), axis, dtype)
 
 
 @op(promotion="float")
 @in_float32
 def nanmean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The mean along the axes (all where None) of what is not NaN; NaN where there is nothing else."""
+    """The mean along the axes (all where None) of what is not NaN; NaN where there is nothing else.
+
+    >>> print(ops.nanmean([[1, np.nan, 3], [np.nan] * 3], axis=1))
+    [ 2. nan]
+    """
     present = B.cast(B.logical_not(B.isnan(x)), standardize_dtype(x.dtype))
     return total(_filled(x, 0), axis, keepdims) / total(present, axis, keepdims)
 
@@ -198,7 +257,11 @@ def nanmean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
 @op(promotion="float")
 @in_float32
 def nanvar(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The mean squared distance from the mean along the axes (all where None) of what is not NaN."""
+    """The mean squared distance from the mean along the axes (all where None) of what is not NaN.
+
+    >>> print(ops.nanvar([1, np.nan, 5]))
+    4.0
+    """
     present = B.logical_not(B.isnan(x))
     centred = B.where(present, x - nanmean(x, axis, keepdims=True), 0)
     return total(centred * centred, axis, keepdims) / total(B.cast(present, standardize_dtype(x.dtype)), axis, keepdims)
@@ -206,7 +269,11 @@ def nanvar(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
 
 @op(promotion="float")
 def nanstd(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
-    """The standard deviation along the axes (all where None) of what is not NaN."""
+    """The standard deviation along the axes (all where None) of what is not NaN.
+
+    >>> print(ops.nanstd([1, np.nan, 5]))
+    2.0
+    """
     return B.sqrt(nanvar(x, axis, keepdims))
 
 
@@ -228,7 +295,11 @@ def _check_average(x: Any, axis: Any = None, weights: Any = None) -> None:
 @op(promotion="float", check=_check_average)
 @in_float32
 def average(x: Tensor, axis: Any = None, weights: Tensor = None) -> Array:
-    """Σ weights · x / Σ weights along the axes (all where None); weights for each element or along the axes."""
+    """Σ weights · x / Σ weights along the axes (all where None); weights for each element or along the axes.
+
+    >>> print(ops.average([1, 5], weights=[3, 1]))
+    2.0
+    """
     if weights is None:
         return mean(x, axis)
     if weights.ndim != x.ndim:
@@ -242,7 +313,12 @@ def average(x: Tensor, axis: Any = None, weights: Tensor = None) -> Array:
 @op(promotion="float")
 @in_float32
 def corrcoef(x: Tensor) -> Array:
-    """Pearson's correlation of the rows of (variables, samples) with one another; NaN for a constant row."""
+    """Pearson's correlation of the rows of (variables, samples) with one another; NaN for a constant row.
+
+    >>> print(ops.corrcoef([[1, 2, 3], [6, 4, 2]]).round(3))
+    [[ 1. -1.]
+     [-1.  1.]]
+    """
     if x.ndim not in (1, 2):
         raise ShapeError(f"corrcoef: x should be (variables, samples) or (samples,), got shape {tuple(x.shape)}.")
     centred = x - mean(x, -1, keepdims=True)
@@ -255,7 +331,11 @@ def corrcoef(x: Tensor) -> Array:
 @op(promotion="float")
 @in_float32
 def trapezoid(y: Tensor, x: Tensor = None, dx: float = 1.0, axis: int = -1) -> Array:
-    """The area under `y` along the axis by the trapezoidal rule, at the points `x` or at distances `dx`."""
+    """The area under `y` along the axis by the trapezoidal rule, at the points `x` or at distances `dx`.
+
+    >>> print(ops.trapezoid([0, 1, 1], x=[0, 2, 3]))
+    2.0
+    """
     y = moveaxis(y, axis, -1)
     if x is None:
         gaps = dx
@@ -277,6 +357,10 @@ def cdist(x: Tensor, y: Tensor) -> Array:
     """The Euclidean distances of each row of x from each of y, (…, n, size) and (…, m, size) -> (…, n, m).
 
     By differences, so that close points far from 0 keep their distance; the gradient at distance 0 is 0.
+
+    >>> print(ops.cdist([[0, 0], [3, 0]], [[3, 4], [0, 0]]))
+    [[5. 0.]
+     [4. 3.]]
     """
     return norm(x[..., :, None, :] - y[..., None, :, :], axis=-1)
 
@@ -302,6 +386,9 @@ def bincount(x: Untyped, weights: Tensor = None, minlength: int = 0, sparse: boo
 
     At least `minlength` long; a sparse tensor if `sparse`. The size depends on the values, so x has to be known: eager
     only.
+
+    >>> print(ops.bincount([0, 2, 2]), ops.bincount([0, 2, 2], weights=[1, 5, 6], minlength=4))
+    [1 0 2] [ 1  0 11  0]
     """
     if B.is_tracing(x):
         raise ArgumentError(
@@ -331,7 +418,11 @@ def _check_digitize(x: Any, bins: Any) -> None:
 @op(check=_check_digitize)
 @in_float32
 def digitize(x: Tensor, bins: Tensor) -> Array:
-    """The number i of the bin with bins[i - 1] ≤ x < bins[i], element-wise, int32; or > and ≥ for descending bins."""
+    """The number i of the bin with bins[i - 1] ≤ x < bins[i], element-wise, int32; or > and ≥ for descending bins.
+
+    >>> print(ops.digitize([0, 1, 2, 3], [1, 3]))
+    [0 1 1 2]
+    """
     if not bins.shape[0]:
         return B.zeros(x.shape, "int32")
     descending = bins[0] > bins[-1]
@@ -353,6 +444,9 @@ def histogram(x: Tensor, bins: int = 10, range: Any = None) -> tuple[Array, Arra
 
     Counts, in the dtype of the edges, and the bins + 1 edges. The upper edge of a bin belongs to the next, the last to
     its bin; what lies outside does not count.
+
+    >>> print(*ops.histogram([1, 2, 2, 4], bins=3))
+    [1. 2. 1.] [1. 2. 3. 4.]
     """
     x, dtype = B.reshape(x, (-1,)), standardize_dtype(x.dtype)
     if range is None:
@@ -423,25 +517,40 @@ def segment_sum(data: Tensor, segment_ids: Untyped, num_segments: int | None = N
 
     Rows with a negative id or one past the end are left out. Where `num_segments` is None it is the largest id + 1,
     which has to be known (eager only). `sorted`, that the ids ascend, need not be told here.
+
+    >>> print(ops.segment_sum([1, 2, 3, 4], [0, 2, 0, -1]))
+    [4 0 2]
     """
     return _reduced("segment_sum", data, segment_ids, num_segments, "add", 0)
 
 
 @op(promotion=None, check=_segments("segment_max"), fuse=False)
 def segment_max(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
-    """As `segment_sum`, the largest; of no rows -inf, or the dtype's least value."""
+    """As `segment_sum`, the largest; of no rows -inf, or the dtype's least value.
+
+    >>> print(ops.segment_max([1.0, 2.0, 3.0], [0, 2, 0]))
+    [  3. -inf   2.]
+    """
     return _reduced("segment_max", data, segment_ids, num_segments, "max", _extreme(standardize_dtype(data.dtype), -1))
 
 
 @op(promotion=None, check=_segments("segment_min"), fuse=False)
 def segment_min(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
-    """As `segment_sum`, the smallest; of no rows inf, or the dtype's largest value."""
+    """As `segment_sum`, the smallest; of no rows inf, or the dtype's largest value.
+
+    >>> print(ops.segment_min([1.0, 2.0, 3.0], [0, 2, 0]))
+    [ 1. inf  2.]
+    """
     return _reduced("segment_min", data, segment_ids, num_segments, "min", _extreme(standardize_dtype(data.dtype), 1))
 
 
 @op(promotion=None, check=_segments("segment_prod"), fuse=False)
 def segment_prod(data: Tensor, segment_ids: Untyped, num_segments: int | None = None, sorted: bool = False) -> Array:
-    """As `segment_sum`, the product; of no rows 1."""
+    """As `segment_sum`, the product; of no rows 1.
+
+    >>> print(ops.segment_prod([4, 2, 3], [0, 2, 0]))
+    [12  1  2]
+    """
     # By doubling spans within the sorted segments: frameworks scatter products without a gradient.
     ids, size = _located("segment_prod", segment_ids, num_segments)
     order = B.argsort(ids, axis=0)
