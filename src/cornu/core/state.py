@@ -174,6 +174,9 @@ def value_and_grad(
 
     With `variables`, the gradients are a list, one for each; without, they have the form of `fn`'s first argument.
     `fn` returns a scalar, or `(scalar, aux)` with `has_aux`; it may assign variables. NumPy has no gradients.
+
+    >>> print(*ops.value_and_grad(lambda x: x**2)(3.0))
+    9.0 6.0
     """
 
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:

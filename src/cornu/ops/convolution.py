@@ -72,6 +72,11 @@ def conv(
 
     (batch, *spatial, in) and (*window, in // groups, out) to (batch, *spatial, out); with `"channels_first"` the
     channels stand after the batch. Groups follow from the kernel's depth. Raises ShapeError where depths disagree.
+
+    >>> ops.conv(ops.ones((1, 8, 8, 3)), ops.ones((3, 3, 3, 16)), padding="same").shape
+    (1, 8, 8, 16)
+    >>> ops.conv(ops.ones((1, 8, 8, 4)), ops.ones((3, 3, 2, 6))).shape  # in two groups
+    (1, 6, 6, 6)
     """
     data_format = config.standardize_data_format(data_format)
     x = to_last(inputs, data_format)
@@ -110,7 +115,11 @@ def depthwise_conv(
     data_format: str | None = None,
     dilation_rate: Any = 1,
 ) -> Array:
-    """Each channel convolved by itself: kernel (*window, in, multiplier), result with in · multiplier channels."""
+    """Each channel convolved by itself: kernel (*window, in, multiplier), result with in · multiplier channels.
+
+    >>> ops.depthwise_conv(ops.ones((1, 8, 8, 3)), ops.ones((3, 3, 3, 2))).shape
+    (1, 6, 6, 6)
+    """
     *window, channels, multiplier = kernel.shape
     kernel = B.reshape(kernel, (*window, 1, channels * multiplier))
     return conv(inputs, kernel, strides, padding, data_format, dilation_rate)
@@ -129,6 +138,9 @@ def conv_transpose(
     """The gradient of `conv` with respect to its inputs: (batch, *spatial, in), kernel (*window, out, in).
 
     Without `output_padding` a size becomes `size · stride` (`"same"`) or that plus `max(window - stride, 0)`.
+
+    >>> ops.conv_transpose(ops.ones((1, 8, 8, 3)), ops.ones((3, 3, 16, 3)), strides=2, padding="same").shape
+    (1, 16, 16, 16)
     """
     data_format = config.standardize_data_format(data_format)
     x = to_last(inputs, data_format)
@@ -180,7 +192,11 @@ def _pool(inputs: Array, pool_size: Any, strides: Any, padding: str, data_format
 def max_pool(
     inputs: Tensor, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
 ) -> Array:
-    """The largest value in each window; `strides` default to the window: (batch, *spatial, channels) to the same."""
+    """The largest value in each window; `strides` default to the window: (batch, *spatial, channels) to the same.
+
+    >>> print(ops.ravel(ops.max_pool(ops.reshape([1, 5, 2, 3, 9], (1, 5, 1)), 2)))
+    [5 3]
+    """
     return _pool(inputs, pool_size, strides, padding, data_format, "max")
 
 
@@ -188,7 +204,11 @@ def max_pool(
 def average_pool(
     inputs: Tensor, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
 ) -> Array:
-    """The mean of each window, padding not counted; `strides` default to the window."""
+    """The mean of each window, padding not counted; `strides` default to the window.
+
+    >>> print(ops.ravel(ops.average_pool(ops.reshape([2, 4, 9], (1, 3, 1)), 2, padding="same")))
+    [3. 9.]
+    """
     return _pool(inputs, pool_size, strides, padding, data_format, "average")
 
 
@@ -216,6 +236,9 @@ def separable_conv(
     """`depthwise_conv`, then a product over channels: kernels (*window, in, multiplier), (1, …, in · multiplier, out).
 
     https://arxiv.org/abs/1610.02357
+
+    >>> ops.separable_conv(ops.ones((1, 8, 8, 3)), ops.ones((3, 3, 3, 2)), ops.ones((1, 1, 6, 16))).shape
+    (1, 6, 6, 16)
     """
     x = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
     return conv(x, pointwise_kernel, 1, "valid", data_format)
@@ -237,13 +260,21 @@ def _adaptive(inputs: Array, output_size: Any, data_format: str | None, reduce: 
 
 @op(promotion="float")
 def adaptive_average_pool(inputs: Tensor, output_size: Any, data_format: str | None = None) -> Array:
-    """The means of windows that share the image out evenly: (batch, *spatial, channels), spatial as `output_size`."""
+    """The means of windows that share the image out evenly: (batch, *spatial, channels), spatial as `output_size`.
+
+    >>> print(ops.ravel(ops.adaptive_average_pool(ops.reshape([1, 2, 3, 4, 5], (1, 5, 1)), 2)))
+    [2. 4.]
+    """
     return _adaptive(inputs, output_size, data_format, mean)
 
 
 @op
 def adaptive_max_pool(inputs: Tensor, output_size: Any, data_format: str | None = None) -> Array:
-    """The maxima of windows that share the image out evenly: (batch, *spatial, channels), spatial as `output_size`."""
+    """The maxima of windows that share the image out evenly: (batch, *spatial, channels), spatial as `output_size`.
+
+    >>> print(ops.ravel(ops.adaptive_max_pool(ops.reshape([1, 2, 3, 4, 5], (1, 5, 1)), 2)))
+    [3 5]
+    """
     return _adaptive(inputs, output_size, data_format, B.max)
 
 
@@ -271,6 +302,10 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str | None = "channe
     """Channels laid out as blocks of pixels: (batch, h, w, b² · c) to (batch, b · h, b · w, c).
 
     Channels first, the order within (batch, c · b², h, w) is that of pixel shuffling. https://arxiv.org/abs/1609.05158
+
+    >>> print(ops.depth_to_space(ops.reshape([1, 2, 3, 4], (1, 1, 1, 4)), 2)[0, :, :, 0])
+    [[1 2]
+     [3 4]]
     """
     b = block_size
     if config.standardize_data_format(data_format) == "channels_first":
@@ -284,7 +319,11 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str | None = "channe
 
 @op(check=_check_blocks("space_to_depth", lambda b: (b, b, 1)))
 def space_to_depth(x: Tensor, block_size: int, data_format: str | None = "channels_last") -> Array:
-    """Blocks of pixels laid out as channels, the inverse of `depth_to_space`: (batch, h/b, w/b, b² · c)."""
+    """Blocks of pixels laid out as channels, the inverse of `depth_to_space`: (batch, h/b, w/b, b² · c).
+
+    >>> ops.space_to_depth(ops.ones((1, 4, 6, 3)), 2).shape
+    (1, 2, 3, 12)
+    """
     b = block_size
     if config.standardize_data_format(data_format) == "channels_first":
         n, c, h, w = x.shape
@@ -329,7 +368,11 @@ def _check_unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
 
 @op(check=_check_unfold)
 def unfold(x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
-    """Every patch as a column: (batch, channels, height, width) to (batch, channels · window, places)."""
+    """Every patch as a column: (batch, channels, height, width) to (batch, channels · window, places).
+
+    >>> ops.unfold(ops.ones((1, 3, 8, 8)), 2, stride=2).shape
+    (1, 12, 16)
+    """
     (window, gaps, pads, strides), _ = _window_places("unfold", x.shape[2:], kernel_size, dilation, padding, stride)
     patches = cut_patches(to_last(x, "channels_first"), window, strides, gaps, [(p, p) for p in pads])
     n, h, w, *_, c = patches.shape
@@ -356,6 +399,11 @@ def fold(x: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, paddi
     """Patches added up where they overlap: (batch, channels · window, places) to (batch, channels, *output_size).
 
     The adjoint of `unfold` with the same arguments.
+
+    >>> print(ops.fold(ops.ones((1, 4, 4)), output_size=3, kernel_size=2)[0, 0])
+    [[1. 2. 1.]
+     [2. 4. 2.]
+     [1. 2. 1.]]
     """
     sizes = each(output_size, 2, "fold: output_size")
     (window, gaps, pads, strides), places = _window_places("fold", sizes, kernel_size, dilation, padding, stride)

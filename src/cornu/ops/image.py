@@ -114,7 +114,12 @@ def crop_images(
     target_width: int | None = None,
     data_format: str | None = None,
 ) -> Array:
-    """Images without their margins: of top, bottom and target height two are given, of left, right and width too."""
+    """Images without their margins: of top, bottom and target height two are given, of left, right and width too.
+
+    >>> images = ops.ones((1, 8, 8, 3))
+    >>> ops.image.crop_images(images, top_cropping=1, bottom_cropping=2, left_cropping=3, target_width=4).shape
+    (1, 5, 4, 3)
+    """
     x, restore = as_batch("crop_images", images, data_format)
     _, height, width, _ = x.shape
     top, bottom = _ends(-1, height, top_cropping, target_height, bottom_cropping)
@@ -133,7 +138,12 @@ def pad_images(
     target_width: int | None = None,
     data_format: str | None = None,
 ) -> Array:
-    """Images with margins of zeros: of top, bottom and target height two are given, of left, right and width too."""
+    """Images with margins of zeros: of top, bottom and target height two are given, of left, right and width too.
+
+    >>> images = ops.ones((1, 8, 8, 3))
+    >>> ops.image.pad_images(images, top_padding=1, bottom_padding=2, left_padding=3, target_width=12).shape
+    (1, 11, 12, 3)
+    """
     x, restore = as_batch("pad_images", images, data_format)
     rows = _ends(1, x.shape[1], top_padding, target_height, bottom_padding)
     columns = _ends(1, x.shape[2], left_padding, target_width, right_padding)
@@ -180,6 +190,9 @@ def extract_patches(
     """Patches side by side, each a vector: (batch, height, width, c) to (batch, rows, columns, size² · c).
 
     Without `strides` they do not overlap. With `padding="same"` zeros complete them beyond the edges.
+
+    >>> ops.image.extract_patches(ops.ones((1, 9, 9, 3)), 3).shape
+    (1, 3, 3, 27)
     """
     return _patches("extract_patches", images, size, strides, dilation_rate, padding, data_format, 2)
 
@@ -193,7 +206,11 @@ def extract_patches_3d(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> Array:
-    """As `extract_patches`, of volumes (batch, depth, height, width, c): (batch, planes, rows, columns, size³ · c)."""
+    """As `extract_patches`, of volumes (batch, depth, height, width, c): (batch, planes, rows, columns, size³ · c).
+
+    >>> ops.image.extract_patches_3d(ops.ones((1, 6, 9, 9, 2)), (2, 3, 3)).shape
+    (1, 3, 3, 3, 36)
+    """
     return _patches("extract_patches_3d", volumes, size, strides, dilation_rate, padding, data_format, 3)
 
 
@@ -221,7 +238,11 @@ def _check_float(name: str) -> Callable[..., None]:
 
 @op
 def rgb_to_grayscale(images: Tensor, data_format: str | None = None) -> Array:
-    """0.2989 red + 0.587 green + 0.114 blue, one channel (ITU-R BT.601); integers are cut off, one channel is kept."""
+    """0.2989 red + 0.587 green + 0.114 blue, one channel (ITU-R BT.601); integers are cut off, one channel is kept.
+
+    >>> print(ops.image.rgb_to_grayscale([[[255, 0, 0]]]))
+    [[[76]]]
+    """
     x, restore = as_batch("rgb_to_grayscale", images, data_format)
     _colours("rgb_to_grayscale", x, (1, 3))
     if x.shape[-1] == 1:
@@ -233,7 +254,11 @@ def rgb_to_grayscale(images: Tensor, data_format: str | None = None) -> Array:
 
 @op(check=_check_float("rgb_to_hsv"))
 def rgb_to_hsv(images: Tensor, data_format: str | None = None) -> Array:
-    """Hue (a full turn is 1), saturation and value of colours in [0, 1]; greys have hue 0."""
+    """Hue (a full turn is 1), saturation and value of colours in [0, 1]; greys have hue 0.
+
+    >>> print(ops.image.rgb_to_hsv([[[0.0, 0.5, 0.5]]]))
+    [[[0.5 1.  0.5]]]
+    """
     x, restore = as_batch("rgb_to_hsv", images, data_format)
     _colours("rgb_to_hsv", x)
     colours = widen(x)
@@ -250,7 +275,11 @@ def rgb_to_hsv(images: Tensor, data_format: str | None = None) -> Array:
 
 @op(check=_check_float("hsv_to_rgb"))
 def hsv_to_rgb(images: Tensor, data_format: str | None = None) -> Array:
-    """Red, green and blue of hue (a full turn is 1), saturation and value in [0, 1]; the inverse of `rgb_to_hsv`."""
+    """Red, green and blue of hue (a full turn is 1), saturation and value in [0, 1]; the inverse of `rgb_to_hsv`.
+
+    >>> print(ops.image.hsv_to_rgb([[[0.5, 1.0, 1.0]]]))
+    [[[0. 1. 1.]]]
+    """
     x, restore = as_batch("hsv_to_rgb", images, data_format)
     _colours("hsv_to_rgb", x)
     colours = widen(x)
@@ -272,6 +301,11 @@ def gaussian_blur(
     """Images smoothed by a Gaussian of `kernel_size` (down, across) and standard deviation `sigma`, in pixels.
 
     Beyond the edges there are zeros; the images' shape.
+
+    >>> print(ops.image.gaussian_blur(ops.ones((3, 3, 1)))[:, :, 0].round(1))
+    [[0.5 0.7 0.5]
+     [0.7 1.  0.7]
+     [0.5 0.7 0.5]]
     """
     x, restore = as_batch("gaussian_blur", images, data_format)
     sizes = each(kernel_size, 2, "gaussian_blur: kernel_size")
@@ -292,7 +326,11 @@ def _check_signed(images: Any, data_format: str | None = None) -> None:
 
 @op(check=_check_signed)
 def sobel_edges(images: Tensor, data_format: str | None = None) -> Array:
-    """Differences down and across by Sobel's kernels, zeros beyond the edges: the images' shape and an axis of 2."""
+    """Differences down and across by Sobel's kernels, zeros beyond the edges: the images' shape and an axis of 2.
+
+    >>> ops.image.sobel_edges(ops.ones((2, 8, 8, 3))).shape
+    (2, 8, 8, 3, 2)
+    """
     x, restore = as_batch("sobel_edges", images, data_format)
     x = B.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     down, across = x[:, 2:] - x[:, :-2], x[:, :, 2:] - x[:, :, :-2]
@@ -320,6 +358,9 @@ def ssim(
 
     Local means and variances are those under a Gaussian window wholly within the image.
     https://doi.org/10.1109/TIP.2003.819861
+
+    >>> print(ops.image.ssim(ops.ones((2, 16, 16, 3)), ops.ones((2, 16, 16, 3))).round(3))
+    [1. 1.]
     """
     a, b = (as_batch("ssim", image, data_format)[0] for image in (image1, image2))
     if filter_size > min(a.shape[1:3]):

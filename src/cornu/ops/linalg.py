@@ -68,6 +68,10 @@ def cholesky(x: Tensor, upper: bool = False) -> Array:
     """The lower triangular L with L · Lᴴ = x, or `upper` Lᴴ, of a symmetric (the symmetric part is taken) matrix.
 
     Raises ArgumentError if the matrix is not positive definite; under a compiler the factor is NaN then.
+
+    >>> print(ops.cholesky([[4, 2], [2, 5]]))
+    [[2. 0.]
+     [1. 2.]]
     """
     factor = B.cholesky((x + _adjoint(x)) / 2)
     if not B.is_tracing(factor) and not B.to_numpy(B.all(B.isfinite(factor))):
@@ -81,7 +85,12 @@ def cholesky(x: Tensor, upper: bool = False) -> Array:
 @op(promotion="float", check=_matrices("cholesky_inverse"))
 @in_float32
 def cholesky_inverse(x: Tensor, upper: bool = False) -> Array:
-    """The inverse of A, given its Cholesky factor: A = x · xᴴ, or xᴴ · x if `upper`."""
+    """The inverse of A, given its Cholesky factor: A = x · xᴴ, or xᴴ · x if `upper`.
+
+    >>> print(ops.cholesky_inverse([[2, 0], [0, 4]]))
+    [[0.25   0.    ]
+     [0.     0.0625]]
+    """
     identity = eye(x.shape[-1], dtype=x.dtype)
     root = B.solve_triangular(x, B.broadcast_to(identity, x.shape), not upper)
     return B.matmul(root, _adjoint(root)) if upper else B.matmul(_adjoint(root), root)
@@ -90,14 +99,22 @@ def cholesky_inverse(x: Tensor, upper: bool = False) -> Array:
 @op(promotion="float", check=_matrices("det"))
 @in_float32
 def det(x: Tensor) -> Array:
-    """The determinant, (…) from (…, n, n)."""
+    """The determinant, (…) from (…, n, n).
+
+    >>> print(ops.det([[1, 2], [3, 4]]).round(3))
+    -2.0
+    """
     return B.det(x)
 
 
 @op(promotion="float", check=_matrices("slogdet"))
 @in_float32
 def slogdet(x: Tensor) -> tuple[Array, Array]:
-    """The sign of the determinant and the logarithm of its absolute value, which neither over- nor underflow."""
+    """The sign of the determinant and the logarithm of its absolute value, which neither over- nor underflow.
+
+    >>> print(*ops.slogdet([[0, 1], [1, 0]]))
+    -1.0 0.0
+    """
     sign, logarithm = B.slogdet(x)
     return sign, logarithm
 
@@ -105,14 +122,22 @@ def slogdet(x: Tensor) -> tuple[Array, Array]:
 @op(promotion="float", check=_matrices("logdet"))
 @in_float32
 def logdet(x: Tensor) -> Array:
-    """ln |det x|, (…) from (…, n, n)."""
+    """ln |det x|, (…) from (…, n, n).
+
+    >>> print(ops.det(1e-30 * ops.eye(3)), ops.logdet(1e-30 * ops.eye(3)).round(1))
+    0.0 -207.2
+    """
     return B.slogdet(x)[1]
 
 
 @op(promotion="float", check=_matrices("eig"))
 @in_float32
 def eig(x: Tensor) -> tuple[Array, Array]:
-    """The eigenvalues (…, n) in no order and, as columns, the eigenvectors (…, n, n), both complex."""
+    """The eigenvalues (…, n) in no order and, as columns, the eigenvectors (…, n, n), both complex.
+
+    >>> print(ops.eig([[0, 1], [-1, 0]])[0])
+    [0.+1.j 0.-1.j]
+    """
     values, vectors = B.eig(x)
     return values, vectors
 
@@ -120,7 +145,11 @@ def eig(x: Tensor) -> tuple[Array, Array]:
 @op(promotion="float", check=_matrices("eigh"))
 @in_float32
 def eigh(x: Tensor) -> tuple[Array, Array]:
-    """The eigenvalues in ascending order and, as columns, the eigenvectors of a symmetric matrix's symmetric part."""
+    """The eigenvalues in ascending order and, as columns, the eigenvectors of a symmetric matrix's symmetric part.
+
+    >>> print(ops.eigh([[2, 0], [0, 1]])[0])
+    [1. 2.]
+    """
     values, vectors = B.eigh((x + _adjoint(x)) / 2)
     return values, vectors
 
@@ -128,7 +157,12 @@ def eigh(x: Tensor) -> tuple[Array, Array]:
 @op(promotion="float", check=_matrices("inv"))
 @in_float32
 def inv(x: Tensor) -> Array:
-    """The inverse; not finite where there is none."""
+    """The inverse; not finite where there is none.
+
+    >>> print(ops.inv([[2, 0], [0, 4]]))
+    [[0.5  0.  ]
+     [0.   0.25]]
+    """
     return B.solve(x, B.broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape))
 
 
@@ -138,6 +172,13 @@ def lu_factor(x: Tensor) -> tuple[Array, Array]:
     """P · L · U = x in one matrix, U on and above the diagonal and L, whose diagonal is 1, below it; and the pivots.
 
     Row i was exchanged with row pivots[i], for i = 0, 1, … in turn.
+
+    >>> factors, pivots = ops.lu_factor([[0, 2], [1, 3]])
+    >>> print(factors)
+    [[1. 3.]
+     [0. 2.]]
+    >>> print(pivots)
+    [1 1]
     """
     factors, pivots = B.lu_factor(x)
     return factors, pivots
@@ -146,7 +187,11 @@ def lu_factor(x: Tensor) -> tuple[Array, Array]:
 @op(promotion="float", check=_matrices("matrix_rank", square=False))
 @in_float32
 def matrix_rank(x: Tensor, tol: Any = None) -> Array:
-    """How many singular values exceed `tol` (where None, what rounding may make of 0), int32."""
+    """How many singular values exceed `tol` (where None, what rounding may make of 0), int32.
+
+    >>> print(ops.matrix_rank([[1, 2], [2, 4]]))
+    1
+    """
     values = B.svd(x, False, False)
     if tol is None:
         limit = largest(values, -1, True, initial=0) * _epsilon(x)
@@ -158,14 +203,22 @@ def matrix_rank(x: Tensor, tol: Any = None) -> Array:
 @op(promotion="float", check=_matrices("pinv", square=False))
 @in_float32
 def pinv(x: Tensor, rcond: Any = None) -> Array:
-    """The Moore-Penrose inverse; singular values up to `rcond` times the largest count as 0."""
+    """The Moore-Penrose inverse; singular values up to `rcond` times the largest count as 0.
+
+    >>> print(ops.pinv([[2], [0]]).round(2))
+    [[0.5 0. ]]
+    """
     return B.pinv(x, 10 * _epsilon(x) if rcond is None else rcond)
 
 
 @op(promotion="float", check=_systems("lstsq", square=False))
 @in_float32
 def lstsq(a: Tensor, b: Tensor, rcond: Any = None) -> Array:
-    """The shortest x that minimises ‖a · x - b‖, for b (rows,) or (…, rows, k); `rcond` as in `pinv`."""
+    """The shortest x that minimises ‖a · x - b‖, for b (rows,) or (…, rows, k); `rcond` as in `pinv`.
+
+    >>> print(ops.lstsq([[1], [1], [1]], [1, 2, 6]).round(2))
+    [3.]
+    """
     inverse = B.pinv(a, _epsilon(a) if rcond is None else rcond)
     return B.matmul(inverse, b[..., None])[..., 0] if b.ndim == 1 else B.matmul(inverse, b)
 
@@ -179,7 +232,12 @@ def _check_qr(x: Any, mode: str = "reduced") -> None:
 @op(promotion="float", check=_check_qr)
 @in_float32
 def qr(x: Tensor, mode: str = "reduced") -> tuple[Array, Array]:
-    """Q with orthonormal columns and the upper triangular R, Q · R = x; `"complete"` for a square Q."""
+    """Q with orthonormal columns and the upper triangular R, Q · R = x; `"complete"` for a square Q.
+
+    >>> q, r = ops.qr(ops.ones((5, 3)))
+    >>> q.shape, r.shape
+    ((5, 3), (3, 3))
+    """
     q, r = B.qr(x, mode)
     return q, r
 
@@ -187,7 +245,11 @@ def qr(x: Tensor, mode: str = "reduced") -> tuple[Array, Array]:
 @op(promotion="float", check=_systems("solve"))
 @in_float32
 def solve(a: Tensor, b: Tensor) -> Array:
-    """The x with a · x = b, for b (n,) or (…, n, k), leading axes broadcast; not finite where a is singular."""
+    """The x with a · x = b, for b (n,) or (…, n, k), leading axes broadcast; not finite where a is singular.
+
+    >>> print(ops.solve([[2, 0], [0, 4]], [2, 2]))
+    [1.  0.5]
+    """
     return B.solve(a, b[..., None])[..., 0] if b.ndim == 1 else B.solve(a, b)
 
 
@@ -197,6 +259,9 @@ def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Array:
     """The x with a · x = b, of whose a only the upper (`lower`: lower) triangle is read.
 
     b is (n,), one vector for each matrix (…, n), or (…, n, k); leading axes are broadcast.
+
+    >>> print(ops.solve_triangular([[2, 9], [1, 4]], [2, 5], lower=True))
+    [1. 1.]
     """
     if b.ndim == 1 or tuple(b.shape) == tuple(a.shape[:-1]):
         return B.solve_triangular(a, b[..., None], lower)[..., 0]
@@ -209,6 +274,9 @@ def svd(x: Tensor, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """U, the singular values s in descending order, and Vᴴ, with U · diag(s) · Vᴴ = x; without `compute_uv` s alone.
 
     U and Vᴴ are square, or without `full_matrices` as small as min(rows, columns) allows.
+
+    >>> print(ops.svd([[0, 2], [3, 0]], compute_uv=False).round(2))
+    [3. 2.]
     """
     found = B.svd(x, full_matrices, compute_uv)
     return tuple(found) if compute_uv else found
@@ -236,6 +304,9 @@ def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -
     Of vectors: (Σ |x|ᵖ)^(1/p) for `ord=p`, max for inf, min for -inf, the count of nonzeros for 0. Of matrices:
     `"fro"`, the sum (`"nuc"`), maximum (2) or minimum (-2) of the singular values, of the columns' (1, -1) or the rows'
     (inf, -inf) sums. Neither squares nor powers overflow; the gradient at 0 is 0.
+
+    >>> print(ops.norm([[3, 4], [0, 2]], axis=1), ops.norm([3, 4], ord=1))
+    [5. 2.] 7.0
     """
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
     size = B.abs(x)

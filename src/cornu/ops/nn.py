@@ -23,44 +23,72 @@ from cornu.ops.reduction import in_float32, logsumexp, mean
 
 @op
 def relu(x: Tensor) -> Array:
-    """max(x, 0), element-wise; the shape of `x`. https://proceedings.mlr.press/v15/glorot11a.html"""
+    """max(x, 0), element-wise; the shape of `x`. https://proceedings.mlr.press/v15/glorot11a.html
+
+    >>> print(ops.relu([-2, 0, 3]))
+    [0 0 3]
+    """
     x = B.cast(x, "int32") if standardize_dtype(x.dtype) == "bool" else x
     return B.where(x <= 0, B.zeros((), standardize_dtype(x.dtype)), x)  # its gradient at 0 is 0, a maximum's is 1/2
 
 
 @op(promotion="float")
 def relu6(x: Tensor) -> Array:
-    """x limited to [0, 6], element-wise; the shape of `x`."""
+    """x limited to [0, 6], element-wise; the shape of `x`.
+
+    >>> print(ops.relu6([-1, 3, 9]))
+    [0. 3. 6.]
+    """
     return B.minimum(B.maximum(x, 0), 6)
 
 
 @op
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Array:
-    """x where positive, else slope · x; the shape of `x`."""
+    """x where positive, else slope · x; the shape of `x`.
+
+    >>> print(ops.leaky_relu([-10.0, 5.0]))
+    [-2.  5.]
+    """
     return B.where(x > 0, x, negative_slope * x)
 
 
 @op(promotion="float")
 def elu(x: Tensor, alpha: float = 1.0) -> Array:
-    """x where positive, else α (eˣ - 1); the shape of `x`. https://arxiv.org/abs/1511.07289"""
+    """x where positive, else α (eˣ - 1); the shape of `x`. https://arxiv.org/abs/1511.07289
+
+    >>> print(ops.elu([-np.inf, 0, 2]))
+    [-1.  0.  2.]
+    """
     return B.where(x > 0, x, alpha * B.expm1(B.minimum(x, 0)))
 
 
 @op(promotion="float")
 def celu(x: Tensor, alpha: float = 1.0) -> Array:
-    """x where positive, else α (exp(x/α) - 1); the shape of `x`. https://arxiv.org/abs/1704.07483"""
+    """x where positive, else α (exp(x/α) - 1); the shape of `x`. https://arxiv.org/abs/1704.07483
+
+    >>> print(ops.celu([-np.inf, 0, 2], alpha=3))
+    [-3.  0.  2.]
+    """
     return B.maximum(x, 0) + alpha * B.expm1(B.minimum(x, 0) / alpha)
 
 
 @op(promotion="float")
 def selu(x: Tensor) -> Array:
-    """λ · elu(x, α) with the constants that keep mean 0 and variance 1. https://arxiv.org/abs/1706.02515"""
+    """λ · elu(x, α) with the constants that keep mean 0 and variance 1. https://arxiv.org/abs/1706.02515
+
+    >>> print(ops.selu([-np.inf, 0, 1]).round(2))
+    [-1.76  0.    1.05]
+    """
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
 @op(promotion="float")
 def gelu(x: Tensor, approximate: bool = True) -> Array:
-    """x Φ(x), with Φ the normal distribution's, or its tanh approximation. https://arxiv.org/abs/1606.08415"""
+    """x Φ(x), with Φ the normal distribution's, or its tanh approximation. https://arxiv.org/abs/1606.08415
+
+    >>> f"{ops.gelu(-3):.4f}", f"{ops.gelu(-3, approximate=False):.4f}"
+    ('-0.0036', '-0.0040')
+    """
     if approximate:
         return 0.5 * x * (1 + B.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     return 0.5 * x * (1 + B.erf(x / math.sqrt(2)))
@@ -68,44 +96,72 @@ def gelu(x: Tensor, approximate: bool = True) -> Array:
 
 @op(promotion="float")
 def silu(x: Tensor) -> Array:
-    """x · sigmoid(x), element-wise; the shape of `x`. https://arxiv.org/abs/1702.03118"""
+    """x · sigmoid(x), element-wise; the shape of `x`. https://arxiv.org/abs/1702.03118
+
+    >>> print(ops.silu([-1, 0, 1]).round(1))
+    [-0.3  0.   0.7]
+    """
     return x * sigmoid(x)
 
 
 @op(promotion="float")
 def mish(x: Tensor) -> Array:
-    """x · tanh(softplus(x)), element-wise; the shape of `x`. https://arxiv.org/abs/1908.08681"""
+    """x · tanh(softplus(x)), element-wise; the shape of `x`. https://arxiv.org/abs/1908.08681
+
+    >>> print(ops.mish([-1, 0, 2]).round(1))
+    [-0.3  0.   1.9]
+    """
     return x * tanh(softplus(x))
 
 
 @op(promotion="float")
 def softplus(x: Tensor) -> Array:
-    """ln(1 + eˣ), element-wise; the shape of `x`."""
+    """ln(1 + eˣ), element-wise; the shape of `x`.
+
+    >>> print(ops.softplus([-np.inf, 0, 100]).round(2))
+    [  0.     0.69 100.  ]
+    """
     # Branches, for the slopes of maximum and |x| at 0 would not add up to 1/2.
     return B.where(x > 0, x, B.zeros((), standardize_dtype(x.dtype))) + B.log1p(B.exp(B.where(x > 0, -x, x)))
 
 
 @op(promotion="float")
 def softsign(x: Tensor) -> Array:
-    """x / (1 + |x|), element-wise; the shape of `x`."""
+    """x / (1 + |x|), element-wise; the shape of `x`.
+
+    >>> print(ops.softsign([-1, 0, 3]))
+    [-0.5   0.    0.75]
+    """
     return x / (1 + B.abs(x))
 
 
 @op(promotion="float")
 def log_sigmoid(x: Tensor) -> Array:
-    """ln sigmoid(x), element-wise; the shape of `x`."""
+    """ln sigmoid(x), element-wise; the shape of `x`.
+
+    >>> print(ops.log_sigmoid([-100, 0]).round(2))
+    [-100.     -0.69]
+    """
     return -softplus(-x)
 
 
 @op(promotion="float")
 def hard_sigmoid(x: Tensor) -> Array:
-    """x/6 + 1/2 limited to [0, 1], element-wise; the shape of `x`."""
+    """x/6 + 1/2 limited to [0, 1], element-wise; the shape of `x`.
+
+    >>> print(ops.hard_sigmoid([-3, 0, 3]))
+    [0.  0.5 1. ]
+    """
     return B.minimum(B.maximum(x / 6 + 0.5, 0), 1)
 
 
 @op(promotion="float")
 def hard_silu(x: Tensor) -> Array:
-    """x · hard_sigmoid(x), element-wise; the shape of `x`. https://arxiv.org/abs/1905.02244"""
+    """x · hard_sigmoid(x), element-wise; the shape of `x`. https://arxiv.org/abs/1905.02244
+
+    >>> print(ops.hard_silu([-1.5, 0, 6]))
+    [-0.375  0.     6.   ]
+    """
     return x * hard_sigmoid(x)
 
 
@@ -114,55 +170,91 @@ swish, hard_swish = silu, hard_silu
 
 @op
 def hard_tanh(x: Tensor) -> Array:
-    """x limited to [-1, 1], element-wise; the shape of `x`."""
+    """x limited to [-1, 1], element-wise; the shape of `x`.
+
+    >>> print(ops.hard_tanh([-5, 0.5, 5]))
+    [-1.   0.5  1. ]
+    """
     return B.minimum(B.maximum(x, -1), 1)
 
 
 @op(promotion="float")
 def tanh_shrink(x: Tensor) -> Array:
-    """x - tanh(x), element-wise; the shape of `x`."""
+    """x - tanh(x), element-wise; the shape of `x`.
+
+    >>> print(ops.tanh_shrink([0, 99]))
+    [ 0. 98.]
+    """
     return x - B.tanh(x)
 
 
 @op(promotion="float")
 def hard_shrink(x: Tensor, threshold: float = 0.5) -> Array:
-    """x where |x| exceeds the threshold, else 0; the shape of `x`."""
+    """x where |x| exceeds the threshold, else 0; the shape of `x`.
+
+    >>> print(ops.hard_shrink([0.5, 0.75, -2]))
+    [ 0.    0.75 -2.  ]
+    """
     return B.where(B.abs(x) > threshold, x, 0 * x)
 
 
 @op(promotion="float")
 def soft_shrink(x: Tensor, threshold: float = 0.5) -> Array:
-    """x drawn towards 0 by the threshold, 0 within it; the shape of `x`."""
+    """x drawn towards 0 by the threshold, 0 within it; the shape of `x`.
+
+    >>> print(ops.soft_shrink([0.5, 0.75, -2]))
+    [ 0.    0.25 -1.5 ]
+    """
     return B.sign(x) * B.maximum(B.abs(x) - threshold, 0)
 
 
 @op(promotion="float")
 def threshold(x: Tensor, threshold: float, default_value: float) -> Array:
-    """x where it exceeds the threshold, else the default value; the shape of `x`."""
+    """x where it exceeds the threshold, else the default value; the shape of `x`.
+
+    >>> print(ops.threshold([1, 2, 3], 2, default_value=-1))
+    [-1. -1.  3.]
+    """
     return B.where(x > threshold, x, B.convert(default_value, standardize_dtype(x.dtype)))
 
 
 @op(promotion="float")
 def squareplus(x: Tensor, b: float = 4) -> Array:
-    """(x + √(x² + b)) / 2, element-wise; the shape of `x`. https://arxiv.org/abs/2112.11687"""
+    """(x + √(x² + b)) / 2, element-wise; the shape of `x`. https://arxiv.org/abs/2112.11687
+
+    >>> print(ops.squareplus([0, 1.5]))
+    [1. 2.]
+    """
     return (x + B.sqrt(x * x + b)) / 2
 
 
 @op
 def sparse_plus(x: Tensor) -> Array:
-    """0 below -1, x above 1, (x + 1)²/4 between; the shape of `x`."""
+    """0 below -1, x above 1, (x + 1)²/4 between; the shape of `x`.
+
+    >>> print(ops.sparse_plus([0.0, 1.0, 3.0]))
+    [0.25 1.   3.  ]
+    """
     return B.where(x <= -1, 0 * x, B.where(x < 1, (x + 1) * (x + 1) / 4, x))
 
 
 @op
 def sparse_sigmoid(x: Tensor) -> Array:
-    """(x + 1)/2 limited to [0, 1], element-wise; the shape of `x`."""
+    """(x + 1)/2 limited to [0, 1], element-wise; the shape of `x`.
+
+    >>> print(ops.sparse_sigmoid([-1.0, 0.0, 2.0]))
+    [0.  0.5 1. ]
+    """
     return B.minimum(B.maximum((x + 1) / 2, 0), 1)
 
 
 @op(promotion="float")
 def glu(x: Tensor, axis: int = -1) -> Array:
-    """a · sigmoid(b), for the halves a, b of `x` along the axis. https://arxiv.org/abs/1612.08083"""
+    """a · sigmoid(b), for the halves a, b of `x` along the axis. https://arxiv.org/abs/1612.08083
+
+    >>> print(ops.glu([3, 4, 0, np.inf]))
+    [1.5 4. ]
+    """
     if x.shape[axis] % 2:
         raise ShapeError(f"glu: axis {axis} should have an even size to be halved, got shape {tuple(x.shape)}.")
     half, at = x.shape[axis] // 2, (slice(None),) * (axis % x.ndim)
@@ -171,7 +263,11 @@ def glu(x: Tensor, axis: int = -1) -> Array:
 
 @op(promotion="float")
 def softmax(x: Tensor, axis: Any = -1) -> Array:
-    """exp(x) / Σ exp(x) along the axis (or axes); the shape of `x`, at least float32 inside."""
+    """exp(x) / Σ exp(x) along the axis (or axes); the shape of `x`, at least float32 inside.
+
+    >>> print(ops.softmax([1000, 1000, -np.inf]))
+    [0.5 0.5 0. ]
+    """
     axis = tuple(axis) if isinstance(axis, list) else tuple(range(x.ndim)) if axis is None else axis
     top = B.stop_gradient(B.max(x, axis=axis, keepdims=True))
     weights = B.exp(x - top)
@@ -180,13 +276,21 @@ def softmax(x: Tensor, axis: Any = -1) -> Array:
 
 @op(promotion="float")
 def log_softmax(x: Tensor, axis: Any = -1) -> Array:
-    """ln softmax(x) along the axis (or axes); the shape of `x`."""
+    """ln softmax(x) along the axis (or axes); the shape of `x`.
+
+    >>> print(ops.log_softmax([1000, 0]))
+    [    0. -1000.]
+    """
     return x - logsumexp(x, axis, keepdims=True)
 
 
 @op(promotion="float")
 def sparsemax(x: Tensor, axis: int = -1) -> Array:
-    """The nearest point of the probability simplex, with exact zeros. https://arxiv.org/abs/1602.02068"""
+    """The nearest point of the probability simplex, with exact zeros. https://arxiv.org/abs/1602.02068
+
+    >>> print(ops.sparsemax([1, 0.5, -1]))
+    [0.75 0.25 0.  ]
+    """
     z = B.flip(B.sort(x, axis=axis), axis)
     ranks = B.arange(1, x.shape[axis] + 1, 1, standardize_dtype(x.dtype))
     ranks = B.reshape(ranks, [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
@@ -209,6 +313,11 @@ def one_hot(x: Untyped, num_classes: int, axis: int = -1, dtype: Any = None, spa
     """1 at the index, 0 elsewhere, along a new axis of `num_classes`; indices outside give all zeros.
 
     With `sparse` it is a sparse tensor of the backend's own kind, which `matmul` takes as it is.
+
+    >>> print(ops.one_hot([0, 2, -1], 3))
+    [[1. 0. 0.]
+     [0. 0. 1.]
+     [0. 0. 0.]]
     """
     axis = axis % (x.ndim + 1)
     if sparse:
@@ -224,6 +333,10 @@ def multi_hot(
     """1 at every index of the last axis, which becomes `num_classes` long: (…, count) -> (…, num_classes).
 
     With `sparse` it is a sparse tensor of the backend's own kind, which `matmul` takes as it is.
+
+    >>> print(ops.multi_hot([[0, 2], [1, 1]], 3))
+    [[1. 0. 1.]
+     [0. 1. 0.]]
     """
     if num_classes is None:
         raise ArgumentError("multi_hot: give `num_classes`, the length of the result's last axis.")
@@ -263,7 +376,11 @@ def _hot(x: Array, first: Array, num_classes: int, axis: int, over: int | None, 
 
 @op(promotion="float")
 def moments(x: Tensor, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Array, Array]:
-    """Mean and variance along the axes, computed in at least float32."""
+    """Mean and variance along the axes, computed in at least float32.
+
+    >>> print(*ops.moments([[1, 3], [2, 2]], axes=1))
+    [2. 2.] [1. 0.]
+    """
     dtype = standardize_dtype(x.dtype)
     wide = widen(x)
     centre = mean(wide, axes, keepdims=True)
@@ -282,7 +399,11 @@ def batch_normalization(
     scale: Tensor = None,
     epsilon: float = 1e-3,
 ) -> Array:
-    """(x - mean) / √(variance + ε) · scale + offset, the statistics along `axis`. https://arxiv.org/abs/1502.03167"""
+    """(x - mean) / √(variance + ε) · scale + offset, the statistics along `axis`. https://arxiv.org/abs/1502.03167
+
+    >>> print(ops.batch_normalization([[3, 5]], mean=[1, 5], variance=[4, 1], axis=-1).round(2))
+    [[1. 0.]]
+    """
     form = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
     factor = B.rsqrt(variance + epsilon)
     factor = factor if scale is None else factor * scale
@@ -294,7 +415,12 @@ def batch_normalization(
 def layer_normalization(
     x: Tensor, gamma: Tensor = None, beta: Tensor = None, axis: Any = -1, epsilon: float | None = None
 ) -> Array:
-    """(x - mean) / √(variance + ε) · γ + β along the axes. https://arxiv.org/abs/1607.06450"""
+    """(x - mean) / √(variance + ε) · γ + β along the axes. https://arxiv.org/abs/1607.06450
+
+    >>> print(ops.layer_normalization([[1, 3], [2, 2]]).round(3))
+    [[-1.  1.]
+     [ 0.  0.]]
+    """
     epsilon = config.epsilon() if epsilon is None else epsilon
     dtype = standardize_dtype(x.dtype)
     wide = widen(x)
@@ -311,7 +437,12 @@ def layer_normalization(
 
 @op(promotion="float")
 def rms_normalization(x: Tensor, scale: Tensor = None, axis: Any = -1, epsilon: float | None = None) -> Array:
-    """x / √(mean(x²) + ε) · scale along the axes. https://arxiv.org/abs/1910.07467"""
+    """x / √(mean(x²) + ε) · scale along the axes. https://arxiv.org/abs/1910.07467
+
+    >>> print(ops.rms_normalization([[1, 7], [5, 5]]).round(1))
+    [[0.2 1.4]
+     [1.  1. ]]
+    """
     epsilon = config.epsilon() if epsilon is None else epsilon
     dtype = standardize_dtype(x.dtype)
     wide = widen(x)
@@ -321,7 +452,14 @@ def rms_normalization(x: Tensor, scale: Tensor = None, axis: Any = -1, epsilon: 
 
 @op(promotion="float")
 def normalize(x: Tensor, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Array:
-    """x divided by its norm along the axis, at least ε."""
+    """x divided by its norm along the axis, at least ε.
+
+    >>> print(ops.normalize([[3, 4], [0, 0]]).round(3))
+    [[0.6 0.8]
+     [0.  0. ]]
+    >>> print(ops.normalize([3, 1], order=1))
+    [0.75 0.25]
+    """
     epsilon = config.epsilon() if epsilon is None else epsilon
     dtype = standardize_dtype(x.dtype)
     wide = widen(x)  # ε² is 0 in 16 bits
@@ -353,7 +491,11 @@ def same_shape(what: str, x: Any, y: Any) -> None:
 
 @op(promotion="float", check=_check_same_shape)
 def categorical_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1) -> Array:
-    """-Σ target · ln(output) along the axis; `output` holds probabilities, or logits with `from_logits`."""
+    """-Σ target · ln(output) along the axis; `output` holds probabilities, or logits with `from_logits`.
+
+    >>> print(ops.categorical_crossentropy([[0, 1]], [[0.5, 0.5]]).round(3))
+    [0.693]
+    """
     return -B.sum(target * _log_probabilities(output, from_logits, axis), axis=axis)
 
 
@@ -370,7 +512,11 @@ def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Array:
 def sparse_categorical_crossentropy(
     target: Untyped, output: Tensor, from_logits: bool = False, axis: int = -1
 ) -> Array:
-    """-ln(output[target]) along the axis: integer targets (…) or (…, 1), outputs (…, classes); NaN for bad targets."""
+    """-ln(output[target]) along the axis: integer targets (…) or (…, 1), outputs (…, classes); NaN for bad targets.
+
+    >>> print(ops.sparse_categorical_crossentropy([1, 2], [[0.5, 0.5], [0.5, 0.5]]).round(3))
+    [0.693   nan]
+    """
     axis = axis % output.ndim
     if target.ndim == output.ndim and target.shape[axis] == 1:
         target = B.squeeze(target, axis)
@@ -389,7 +535,11 @@ def sparse_categorical_crossentropy(
 
 @op(promotion="float", check=_check_same_shape)
 def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Array:
-    """-target · ln(output) - (1 - target) · ln(1 - output), element-wise; `output` probabilities or logits."""
+    """-target · ln(output) - (1 - target) · ln(1 - output), element-wise; `output` probabilities or logits.
+
+    >>> print(ops.binary_crossentropy([1, 1], [0, 100], from_logits=True).round(3))
+    [0.693 0.   ]
+    """
     if from_logits:
         return softplus(output) - output * target
     epsilon = config.epsilon()
@@ -400,7 +550,11 @@ def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = Fals
 @op(promotion="float", check=_check_psnr)
 @in_float32
 def psnr(x1: Tensor, x2: Tensor, max_val: float) -> Array:
-    """10 · log₁₀(max² / mean((x1 - x2)²)) in decibels, a scalar; `max_val` is the largest possible value."""
+    """10 · log₁₀(max² / mean((x1 - x2)²)) in decibels, a scalar; `max_val` is the largest possible value.
+
+    >>> print(ops.psnr([0, 0], [1, 1], max_val=10).round(3))
+    20.0
+    """
     return (2 * math.log(max_val) - B.log(mean((x1 - x2) * (x1 - x2)))) * (10 / math.log(10))
 
 
@@ -425,6 +579,10 @@ def dot_product_attention(
     groups of query heads. `mask` is true where attention is allowed; a query that may attend to nothing gets the mean.
     A fused kernel is used where the backend has one for the arguments: never with `flash_attention=False`, and with
     True its lack is an error; None is what `cornu.config.enable_flash_attention()` and its like set.
+
+    >>> query, key = ops.ones((2, 5, 8, 16)), ops.ones((2, 7, 2, 16))  # four heads share keys
+    >>> ops.dot_product_attention(query, key, key).shape
+    (2, 5, 8, 16)
     """
     dtype = standardize_dtype(query.dtype)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale

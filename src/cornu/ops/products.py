@@ -34,7 +34,11 @@ def _check_matmul(x1: Any, x2: Any) -> None:
 
 @op(check=_check_matmul, primitive="matmul", sparse="sparse_matmul")
 def matmul(x1: Tensor, x2: Tensor) -> Array:
-    """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast."""
+    """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast.
+
+    >>> ops.matmul(ops.ones((5, 1, 2, 3)), ops.ones((4, 3, 6))).shape
+    (5, 4, 2, 6)
+    """
     return B.matmul(x1, x2)
 
 
@@ -47,7 +51,11 @@ def dense(x: Tensor, kernel: Tensor, bias: Tensor = None) -> Array:
 
 @op
 def dot(x1: Tensor, x2: Tensor) -> Array:
-    """Σ over the last axis of x1 and the last but one of x2."""
+    """Σ over the last axis of x1 and the last but one of x2.
+
+    >>> ops.dot(ops.ones((2, 3)), ops.ones((5, 3, 4))).shape
+    (2, 5, 4)
+    """
     if not x1.ndim or not x2.ndim:
         return x1 * x2
     return B.tensordot(x1, x2, ([x1.ndim - 1], [builtins.max(x2.ndim - 2, 0)]))
@@ -55,37 +63,62 @@ def dot(x1: Tensor, x2: Tensor) -> Array:
 
 @op
 def tensordot(x1: Tensor, x2: Tensor, axes: Any = 2) -> Array:
-    """Σ over the given axes of both: a count of last and first ones, or a pair of lists."""
+    """Σ over the given axes of both: a count of last and first ones, or a pair of lists.
+
+    >>> ops.tensordot(ops.ones((2, 3, 4)), ops.ones((4, 3, 5)), axes=([1, 2], [1, 0])).shape
+    (2, 5)
+    """
     return B.tensordot(x1, x2, axes)
 
 
 @op
 def outer(x1: Tensor, x2: Tensor) -> Array:
-    """The products of all pairs of elements, (n, m) from n and m elements."""
+    """The products of all pairs of elements, (n, m) from n and m elements.
+
+    >>> print(ops.outer([1, 2], [10, 20, 30]))
+    [[10 20 30]
+     [20 40 60]]
+    """
     return B.reshape(x1, (-1, 1)) * B.reshape(x2, (1, -1))
 
 
 @op
 def einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Array:
-    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`."""
+    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`.
+
+    >>> print(ops.einsum("ij,ij->i", [[1, 2], [3, 4]], [[1, 1], [1, 1]]))
+    [3 7]
+    """
     return B.einsum(subscripts, *operands)
 
 
 @op
 def inner(x1: Tensor, x2: Tensor) -> Array:
-    """Σ over the last axes of both: (…, n) and (---, n) give (…, ---); with a scalar the multiple."""
+    """Σ over the last axes of both: (…, n) and (---, n) give (…, ---); with a scalar the multiple.
+
+    >>> print(ops.inner([1, 2], [[1, 1], [0, 3]]))
+    [3 6]
+    """
     return x1 * x2 if not (x1.ndim and x2.ndim) else B.tensordot(x1, x2, ([x1.ndim - 1], [x2.ndim - 1]))
 
 
 @op
 def vdot(x1: Tensor, x2: Tensor) -> Array:
-    """Σ x1* · x2 over all elements, where x1* is the complex conjugate: a scalar."""
+    """Σ x1* · x2 over all elements, where x1* is the complex conjugate: a scalar.
+
+    >>> print(ops.vdot(ops.array([1 + 2j]), ops.array([1 + 2j])))
+    (5+0j)
+    """
     return B.tensordot(conj(ravel(x1)), ravel(x2), 1)
 
 
 @op
 def kron(x1: Tensor, x2: Tensor) -> Array:
-    """Kronecker's product: each element of x1 times all of x2, (m, n) and (p, q) giving (m p, n q)."""
+    """Kronecker's product: each element of x1 times all of x2, (m, n) and (p, q) giving (m p, n q).
+
+    >>> print(ops.kron([1, 10], [1, 2, 3]))
+    [ 1  2  3 10 20 30]
+    """
     rank = builtins.max(x1.ndim, x2.ndim)
     a, b = ((1,) * (rank - x.ndim) + tuple(x.shape) for x in (x1, x2))
     pairs = B.reshape(x1, [size for n in a for size in (n, 1)]) * B.reshape(x2, [size for n in b for size in (1, n)])
@@ -101,7 +134,11 @@ def _check_cross(x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int 
 
 @op(check=_check_cross)
 def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Array:
-    """The vector product x1 × x2 along the given axes; of vectors in the plane, the one component that is not 0."""
+    """The vector product x1 × x2 along the given axes; of vectors in the plane, the one component that is not 0.
+
+    >>> print(ops.cross([1, 0, 0], [0, 1, 0]), ops.cross([1, 0], [0, 1]))
+    [0 0 1] 1
+    """
     if axis is not None:
         axisa = axisb = axisc = axis
     x1, x2 = moveaxis(x1, axisa, -1), moveaxis(x2, axisb, -1)

@@ -163,6 +163,11 @@ def resize(
 
     `interpolation`: `"nearest"`, `"bilinear"`, `"bicubic"`, `"lanczos3"`, `"lanczos5"`; with `antialias` it averages
     where images shrink. To keep the aspect ratio, the middle is cropped, or the image is padded with `fill_value`.
+
+    >>> print(ops.image.resize([[[1.0], [3.0]]], (1, 4))[0, :, 0])
+    [1.  1.5 2.5 3. ]
+    >>> print(ops.image.resize([[[1.0], [3.0]]], (1, 4), interpolation="nearest")[0, :, 0])
+    [1. 1. 3. 3.]
     """
     dtype = standardize_dtype(images.dtype)
     x, restore = as_batch("resize", images, data_format)
@@ -236,6 +241,9 @@ def scale_and_translate(
     """`images` sampled so that position p along each of `spatial_dims` comes to p · scale + translation; 0 beyond.
 
     Positions count from the edge of the first element. `method` is `"linear"`, `"cubic"`, `"lanczos3"` or `"lanczos5"`.
+
+    >>> print(ops.image.scale_and_translate([1.0, 2.0, 3.0], (4,), [1.0], [2.0], [0], "linear"))
+    [0. 0. 1. 2.]
     """
     dtype = float_type(images.dtype)
     x = widen(images)
@@ -319,6 +327,11 @@ def map_coordinates(
 
     Beyond the edges: `"constant"` (`fill_value`), `"nearest"`, `"wrap"`, `"mirror"` (about the centre of the last
     element) or `"reflect"` (about its edge).
+
+    >>> print(ops.image.map_coordinates([10.0, 20.0], [[0.5, 1.0, 5.0]], order=1))
+    [15. 20.  0.]
+    >>> print(ops.image.map_coordinates([10.0, 20.0], [[0.5, 1.0, 5.0]], order=1, fill_mode="nearest"))
+    [15. 20. 20.]
     """
     where = [widen(coordinates[i]) for i in range(inputs.ndim)]
     return _sample(B.reshape(inputs, (-1, 1)), inputs.shape, where, order, fill_mode, fill_value)[..., 0]
@@ -388,6 +401,9 @@ def affine_transform(
 
     `transform` is [a0, a1, a2, b0, b1, b2, c0, c1], or (batch, 8); `interpolation` `"nearest"` or `"bilinear"`;
     `fill_mode` as in `map_coordinates`.
+
+    >>> print(ops.image.affine_transform([[[1], [2], [3]]], [1, 0, 1, 0, 1, 0, 0, 0])[0, :, 0])
+    [2 3 0]
     """
     x, restore = as_batch("affine_transform", images, data_format)
     transform = B.reshape(widen(transform), (-1, 8, 1, 1))
@@ -420,6 +436,11 @@ def perspective_transform(
     """Images seen in perspective: the four points (x, y) of `start_points` come to lie at `end_points`.
 
     Points are (4, 2), or (batch, 4, 2), no three of them in line; `fill_value` stands where there is no image.
+
+    >>> corners, mirrored = [[0, 0], [1, 0], [0, 1], [1, 1]], [[1, 0], [0, 0], [1, 1], [0, 1]]
+    >>> print(ops.image.perspective_transform([[[1], [2]], [[3], [4]]], corners, mirrored)[..., 0])
+    [[2 1]
+     [4 3]]
     """
     x, restore = as_batch("perspective_transform", images, data_format)
     # In units of the image, for the sake of precision.
@@ -495,6 +516,9 @@ def elastic_transform(
 
     `interpolation`, `fill_mode` as in `affine_transform`; `seed` as in `cornu.random`. Simard et al. 2003,
     https://doi.org/10.1109/ICDAR.2003.1227801
+
+    >>> ops.image.elastic_transform(ops.ones((2, 8, 8, 3)), seed=1).shape
+    (2, 8, 8, 3)
     """
     x, restore = as_batch("elastic_transform", images, data_format)
     batch, height, width, _ = x.shape

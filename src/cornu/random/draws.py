@@ -22,7 +22,11 @@ def _float(dtype: Any, what: str) -> str:
 
 
 def normal(shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Array:
-    """Normally distributed numbers."""
+    """Normally distributed numbers.
+
+    >>> print(ops.all(random.normal((2, 3), seed=1) == random.normal((2, 3), seed=1)))
+    True
+    """
     dtype = _float(dtype, "normal")
     return B.random_normal(draw_key(seed), standardize_shape(shape), dtype) * B.convert(stddev, dtype) + B.convert(
         mean, dtype
@@ -32,7 +36,11 @@ def normal(shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: 
 def truncated_normal(
     shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
 ) -> Array:
-    """Normally distributed numbers within two standard deviations of the mean."""
+    """Normally distributed numbers within two standard deviations of the mean.
+
+    >>> print(ops.max(ops.abs(random.truncated_normal((1000,), seed=1))) <= 2)
+    True
+    """
     dtype = _float(dtype, "truncated_normal")
     drawn = B.random_truncated_normal(draw_key(seed), standardize_shape(shape), dtype)
     return drawn * B.convert(stddev, dtype) + B.convert(mean, dtype)
@@ -41,25 +49,42 @@ def truncated_normal(
 def uniform(
     shape: Sequence[int], minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
 ) -> Array:
-    """Evenly distributed floats in [minval, maxval)."""
+    """Evenly distributed floats in [minval, maxval).
+
+    >>> x = random.uniform((1000,), 5, 6, seed=1)
+    >>> print(ops.all((x >= 5) & (x < 6)))
+    True
+    """
     dtype = _float(dtype, "uniform")
     low, high = B.convert(minval, dtype), B.convert(maxval, dtype)
     return B.random_uniform(draw_key(seed), standardize_shape(shape), dtype) * (high - low) + low
 
 
 def randint(shape: Sequence[int], minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Array:
-    """Evenly distributed integers in [minval, maxval)."""
+    """Evenly distributed integers in [minval, maxval).
+
+    >>> print(ops.unique(random.randint((1000,), 3, 6, seed=1)))
+    [3 4 5]
+    """
     return B.random_integers(draw_key(seed), standardize_shape(shape), minval, maxval, standardize_dtype(dtype))
 
 
 def gamma(shape: Sequence[int], alpha: Any, dtype: Any = None, seed: Any = None) -> Array:
-    """Gamma-distributed numbers of shape parameter `alpha` and unit scale."""
+    """Gamma-distributed numbers of shape parameter `alpha` and unit scale.
+
+    >>> random.gamma((2, 3), alpha=[1, 5, 9], seed=1).shape
+    (2, 3)
+    """
     dtype = _float(dtype, "gamma")
     return B.random_gamma(draw_key(seed), standardize_shape(shape), B.convert(alpha, dtype), dtype)
 
 
 def beta(shape: Sequence[int], alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Array:
-    """Beta-distributed numbers: X / (X + Y) of two gamma-distributed ones."""
+    """Beta-distributed numbers: X / (X + Y) of two gamma-distributed ones.
+
+    >>> print(ops.mean(random.beta((1000,), 1e4, 3e4, seed=1)).round(2))
+    0.25
+    """
     dtype = _float(dtype, "beta")
     key = draw_key(seed)
     x = B.random_gamma(key, standardize_shape(shape), B.convert(alpha, dtype), dtype)
@@ -70,7 +95,11 @@ def beta(shape: Sequence[int], alpha: Any, beta: Any, dtype: Any = None, seed: A
 
 
 def binomial(shape: Sequence[int], counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None) -> Array:
-    """How many of `counts` trials succeed; counts are known numbers, at most some thousands."""
+    """How many of `counts` trials succeed; counts are known numbers, at most some thousands.
+
+    >>> print(random.binomial((3,), counts=[0, 5, 9], probabilities=1, seed=1))
+    [0. 5. 9.]
+    """
     dtype = _float(dtype, "binomial")
     counts = B.convert(counts, dtype)
     most = int(B.to_numpy(B.max(counts)))
@@ -80,7 +109,12 @@ def binomial(shape: Sequence[int], counts: Any, probabilities: Any, dtype: Any =
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Array:
-    """Class indices drawn by logits: (batch, classes) to (batch, num_samples)."""
+    """Class indices drawn by logits: (batch, classes) to (batch, num_samples).
+
+    >>> print(random.categorical([[-np.inf, 0], [0, -np.inf]], 3, seed=1))
+    [[1 1 1]
+     [0 0 0]]
+    """
     logits = B.cast(B.convert(logits), "float32")
     noise = B.random_uniform(draw_key(seed), (logits.shape[0], num_samples, logits.shape[-1]), "float32")
     gumbel = -B.log(-B.log(B.maximum(noise, 1e-20)))  # the largest of logits + Gumbel noise is a draw
@@ -88,7 +122,11 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Array:
-    """The slices along the axis in random order."""
+    """The slices along the axis in random order.
+
+    >>> print(ops.sort(random.shuffle([1, 2, 3, 4], seed=1)))
+    [1 2 3 4]
+    """
     x = B.convert(x)
     return B.take(x, B.random_permutation(draw_key(seed), x.shape[axis]), axis)
 
@@ -97,6 +135,9 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
     """Elements set to 0 with probability `rate`, the others scaled by 1 / (1 - rate).
 
     `noise_shape` broadcasts the choice along axes of size 1. https://jmlr.org/papers/v15/srivastava14a.html
+
+    >>> print(ops.unique(random.dropout(ops.ones(1000), 0.75, seed=1)))
+    [0. 4.]
     """
     if not 0 <= rate <= 1:
         raise ArgumentError(f"dropout: rate should be within [0, 1], got {rate!r}.")
