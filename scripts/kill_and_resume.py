@@ -128,7 +128,7 @@ def train(folder: Path, data: str, pipe: int) -> str:
 
 
 def run(folder: Path, data: str, backend: str, delay: float | None) -> tuple[str | None, float]:
-    """A run in a child process, killed `delay` seconds after it begins to train; its digest, and how long it trained."""
+    """A run in a child process, killed `delay` seconds after it begins to train: its digest, and its duration."""
     result, pipe = folder / "result", os.pipe()
     child = os.fork()
     if child == 0:

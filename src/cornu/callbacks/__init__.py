@@ -7,6 +7,7 @@ from cornu.base.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "BackupAndRestore": "cornu.callbacks.backup_and_restore",
         "CSVLogger": "cornu.callbacks.csv_logger",
         "Callback": "cornu.callbacks.callback",
         "CallbackList": "cornu.callbacks.callback",

@@ -43,6 +43,7 @@ from cornu.training.engine import Terminated
 
 _NAME = re.compile(r"run(\d+)-epoch(\d+)-step(\d+)\.safetensors")
 _KIND = "cornu checkpoint"
+_LOCK = ".lock"
 
 
 class Checkpoint:
@@ -60,10 +61,10 @@ class Checkpoint:
         every_minutes: float | None = 1.0,
         every_epochs: int | None = 1,
         keep: int = 3,
-        monitor: str = "val_loss",
+        monitor: str | None = "val_loss",
         mode: str = "auto",
     ) -> None:
-        self.directory = Path(os.fspath(directory))
+        self.directory = Path(os.fspath(directory)).expanduser()
         for name, value in (("every_steps", every_steps), ("every_epochs", every_epochs), ("keep", keep)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ArgumentError(f"Checkpoint: {name} should be a positive int, got {value!r}.")
@@ -71,6 +72,14 @@ class Checkpoint:
             raise ArgumentError(f"Checkpoint: every_minutes should be positive, got {every_minutes!r}.")
         self.every_steps, self.every_minutes, self.every_epochs = every_steps, every_minutes, every_epochs
         self.keep, self.monitor, self.mode = keep, monitor, mode
+
+    def clear(self) -> None:
+        """Remove all checkpoints, and the folder if nothing else is in it."""
+        for path in _checkpoints(self.directory):
+            path.unlink(missing_ok=True)
+        (self.directory / _LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
 
 
 @dataclass
@@ -130,7 +139,7 @@ class Saver:
         self.about = _about(model, data)
         self.found: _Found | None = None
         self.run = 1
-        self._watcher = MonitoredCallback(settings.monitor, settings.mode)
+        self._watcher = MonitoredCallback(settings.monitor or "", settings.mode)
         self._watcher.set_model(model)
         self._best: float | None = None
         self._best_name: str | None = None
@@ -179,8 +188,7 @@ class Saver:
         return None
 
     def _check_same(self, path: Path, theirs: dict[str, Any]) -> None:
-        mine = json.loads(json.dumps(self.about))
-        lines = list(_differences(theirs, mine))
+        lines = list(_differences(theirs, self.about))
         if lines:
             shown = "\n".join(f"  {line}" for line in lines[:12]) + ("\n  …" if len(lines) > 12 else "")
             raise StateError(
@@ -260,8 +268,8 @@ class Saver:
         """Save after every so many epochs, at the best and in the end."""
         self._report()
         every = self.settings.every_epochs
-        monitor = self.settings.monitor if self.settings.monitor in logs else self.settings.monitor.removeprefix("val_")
-        value = logs.get(monitor)
+        monitor = self._watcher.monitor
+        value = logs.get(monitor, logs.get(monitor.removeprefix("val_")))
         best = False
         if value is not None and np.ndim(value) == 0:
             best = self._best is None or self._watcher.improves(float(value), self._best)
@@ -360,13 +368,6 @@ class Saver:
                     stacklevel=6,
                 )
 
-    def clear(self) -> None:
-        """Remove this run's checkpoints."""
-        self.wait()
-        for path in _checkpoints(self.folder):
-            if _order(path)[0] == self.run:
-                path.unlink(missing_ok=True)
-
     def __exit__(self, *exc: object) -> None:
         self.wait()
         self._report()
@@ -384,7 +385,7 @@ class Saver:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]
+    return [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)] if folder.is_dir() else []
 
 
 def _order(path: Path) -> tuple[int, ...]:
@@ -395,7 +396,7 @@ def _order(path: Path) -> tuple[int, ...]:
 
 def _locked(folder: Path) -> Any:
     """An open file that holds the folder for this process; StateError if another one has it."""
-    file = (folder / ".lock").open("a")
+    file = (folder / _LOCK).open("a")
     with contextlib.suppress(ImportError):  # not on Windows
         import fcntl
 
@@ -414,14 +415,15 @@ def _locked(folder: Path) -> Any:
 
 def _about(model: Any, data: ArrayData | BatchData) -> dict[str, Any]:
     """What has to be the same for a run to go on: model, how it is trained, data, versions."""
-    try:
-        described = {"model": architecture(model), "training": model.get_compile_config()}
-    except (ArgumentError, NotImplementedError):  # a user's class that cannot be described
-        described = {"model": type(model).__name__}
+    described: dict[str, Any] = {"class": type(model).__name__}
+    for name, describe in (("model", lambda: architecture(model)), ("training", model.get_compile_config)):
+        with contextlib.suppress(ArgumentError, NotImplementedError):  # a user's class or function without a name
+            described[name] = json.loads(json.dumps(describe(), default=lambda one: type(one).__name__))
     shapes = [[list(leaf.shape[1:]), str(leaf.dtype)] for leaf in (data.leaves if isinstance(data, ArrayData) else ())]
     about: dict[str, Any] = {**_numbered_anew(described), "data": {"arrays": shapes}}
     if isinstance(data, ArrayData):
-        about["data"] |= {"rows": data.rows, "batch_size": data.batch_size, "shuffle": data.shuffle}
+        about["data"] |= {"rows": data.rows, "batch_size": data.batch_size}
+        about["data"]["shuffle"] = "batch" if data.batches_of_rows else data.shuffle
     else:
         about["data"] |= {"batches": data.num_batches}
     framework = importlib.import_module(B.name) if B.name in sys.modules else None

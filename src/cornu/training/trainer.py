@@ -418,7 +418,8 @@ class Trainer:
         if not isinstance(told, CallbackList):
             told = CallbackList(callbacks, add_history=True, add_progbar=_is_verbose(verbose), model=self)
         if checkpoint is None:
-            checkpoint = next((c.checkpoint for c in told.callbacks if hasattr(c, "checkpoint")), None)
+            wishes = (getattr(callback, "checkpoint", None) for callback in told.callbacks)
+            checkpoint = next((wish for wish in wishes if isinstance(wish, Checkpoint)), None)
         elif not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
         at_begin = generators() if checkpoint is not None else {}
