@@ -1,7 +1,7 @@
 """Process-wide settings: their defaults, the file and the environment they come from.
 
-Order of precedence: a `set_…` call, the environment (`CORNU_BACKEND`, `CORNU_FLOATX`), the file
-`$CORNU_HOME/config.json` (`CORNU_HOME` defaults to `~/.cornu`), the defaults. Nothing is ever written.
+Order of precedence: a `set_…` call, the environment (`CORNU_BACKEND`, `CORNU_FLOATX`, `CORNU_COMPILATION_CACHE`), the
+file `$CORNU_HOME/config.json` (`CORNU_HOME` defaults to `~/.cornu`), the defaults. Settings are never written.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class _Settings:
     interactive_logging = True
     flash_attention: bool | None = None  # None: where the backend has a kernel for it
     load_limits = LoadLimits()
+    compilation_cache = True
     dtype_policy: Any = None  # set by cornu.base.policies
     version = 0
     """Counts changes, on which compiled programs may depend."""
@@ -91,11 +92,14 @@ def _load() -> None:
         "backend": set_backend,
         "max_epochs": set_max_epochs,
         "max_steps_per_epoch": set_max_steps_per_epoch,
+        "compilation_cache": set_compilation_cache,
     }
     for key, value in found.items():
         if key not in setters:
             raise bad_choice(f"A setting in {file}", key, setters)
         setters[key](value)
+    if "CORNU_COMPILATION_CACHE" in os.environ:
+        set_compilation_cache(os.environ["CORNU_COMPILATION_CACHE"] not in ("0", "off", "false"))
     if "CORNU_FLOATX" in os.environ:
         set_floatx(os.environ["CORNU_FLOATX"])
     if os.environ.get("CORNU_BACKEND"):
@@ -205,6 +209,18 @@ def max_steps_per_epoch() -> int | None:
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
     """Cap the steps of every epoch: for smoke tests. None removes the cap."""
     settings.max_steps_per_epoch = _cap("max_steps_per_epoch", max_steps_per_epoch)
+
+
+def compilation_cache() -> bool:
+    """Whether compiled programs are kept below `CORNU_HOME` for the next process; so by default, up to 1 GiB."""
+    return settings.compilation_cache
+
+
+def set_compilation_cache(enabled: bool) -> None:
+    """Keep compiled programs for the next process or not; to be called before a backend is used."""
+    if not isinstance(enabled, bool):
+        raise ArgumentError(f"compilation_cache should be True or False, got {enabled!r}.")
+    settings.compilation_cache = enabled
 
 
 def load_limits() -> LoadLimits:

@@ -18,6 +18,7 @@ from jax import lax
 from jax.scipy import linalg, special
 
 from cornu.backend.contract import Array, Pairs
+from cornu.backend.jax.cache import use_cache
 from cornu.backend.memory import keep_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import config, tree
@@ -38,6 +39,7 @@ class JaxBackend(NamespaceBackend):
     def __init__(self) -> None:
         super().__init__(jnp)
         keep_freed_memory()
+        use_cache()
         self._local = threading.local()
         self.concrete = type(jnp.zeros(()))
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
