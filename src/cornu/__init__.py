@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Sequential": "cornu.models",
         "StateScope": "cornu.core.state",
         "Variable": "cornu.core.variable",
+        "device": "cornu.backend.devices:device_scope",
         "install_as_keras": "cornu.drop_in",
         "name_scope": "cornu.core.context",
         "value_and_grad": "cornu.core.state",

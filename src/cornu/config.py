@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cornu.backend.devices import device, device_scope, list_devices, set_device
 from cornu.base.config import (
     backend,
     backend_scope,
@@ -33,6 +34,9 @@ from cornu.base.policies import dtype_policy, set_dtype_policy
 __all__ = [
     "backend",
     "backend_scope",
+    "compilation_cache",
+    "device",
+    "device_scope",
     "disable_flash_attention",
     "disable_interactive_logging",
     "dtype_policy",
@@ -46,15 +50,16 @@ __all__ = [
     "is_interactive_logging_enabled",
     "max_epochs",
     "max_steps_per_epoch",
+    "list_devices",
+    "load_limits",
     "set_backend",
+    "set_compilation_cache",
+    "set_device",
+    "set_load_limits",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
-    "compilation_cache",
-    "load_limits",
-    "set_compilation_cache",
-    "set_load_limits",
     "set_max_epochs",
     "set_max_steps_per_epoch",
 ]

@@ -60,7 +60,9 @@ def load(name: str) -> Backend:
             ) from error
         except ValueError:
             raise bad_choice("backend", name, config.known_backends()) from None
-        _loaded[name] = cls()
+        backend = _loaded[name] = cls()
+        if settings.device is None or settings.device in backend.devices():
+            backend.use_device(settings.device)
     return _loaded[name]
 
 

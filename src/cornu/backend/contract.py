@@ -57,6 +57,13 @@ class Backend(ABC):
     def __init__(self) -> None:
         self.known_arrays, self.programs = {}, {}
 
+    def devices(self) -> list[str]:
+        """What it can compute on, `cpu:0` and perhaps `gpu:0`, …"""
+        return ["cpu:0"]
+
+    def use_device(self, name: str | None) -> None:  # noqa: B027 - there may be but one
+        """Make new arrays on one of the `devices`; None: on its own choice. Called first when it is loaded."""
+
     # element-wise, one argument
     abs: Unary
     arccos: Unary

@@ -47,6 +47,20 @@ class JaxBackend(NamespaceBackend):
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
         self.complex, self.lu_factor = lax.complex, linalg.lu_factor
 
+    def devices(self) -> list[str]:
+        return list(self._devices)
+
+    @functools.cached_property
+    def _devices(self) -> dict[str, Any]:
+        found = {f"cpu:{device.id}": device for device in jax.devices("cpu")}
+        others = [device for device in jax.devices() if device.platform != "cpu"]
+        return found | {f"gpu:{i}": device for i, device in enumerate(others)}
+
+    def use_device(self, name: str | None) -> None:
+        jax.config.update("jax_default_device", None if name is None else self._devices[name])  # type: ignore[no-untyped-call]
+        _constant.cache_clear()
+        self._platform = jax.default_backend() if name is None else self._devices[name].platform
+
     @property
     def _inferring(self) -> bool:
         return getattr(self._local, "inferring", False)
@@ -142,7 +156,7 @@ class JaxBackend(NamespaceBackend):
     ) -> Array:
         # On a CPU XLA's own is 2 times slower, within a device loop 40 times: `benchmarks/kernels_conv.py`. Inference
         # takes it all the same, one primitive being traced faster than many.
-        if jax.default_backend() == "cpu" and not self._inferring:
+        if self._platform == "cpu" and not self._inferring:
             return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
         return lax.conv_general_dilated(
             x,
@@ -157,7 +171,7 @@ class JaxBackend(NamespaceBackend):
 
     def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
         # Few shifted images fuse into one loop; XLA:CPU's reduce_window is slower, and much slower backwards.
-        if jax.default_backend() == "cpu" and np.prod(window) <= 27:
+        if self._platform == "cpu" and np.prod(window) <= 27:
             return self.pool_by_slices(x, window, strides, padding, mode)
         initial, combine = (self.lowest(x.dtype), lax.max) if mode == "max" else (0, lax.add)
         initial = np.asarray(initial, x.dtype)
@@ -172,7 +186,7 @@ class JaxBackend(NamespaceBackend):
         self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
     ) -> Array | None:
         depth = query.shape[-1]
-        if jax.default_backend() != "gpu" or query.dtype.itemsize != 2 or depth > 128 or depth % 8:
+        if self._platform != "gpu" or query.dtype.itemsize != 2 or depth > 128 or depth % 8:
             return None  # what cuDNN does not do
         return jax.nn.dot_product_attention(
             query, key, value, bias, mask, scale=scale, is_causal=is_causal, implementation="cudnn"

@@ -19,6 +19,7 @@ from cornu.backend.tensorflow import primitives
 from cornu.backend.tensorflow.primitives import cast, constant
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
 
 _Eager: type = type(tf.constant(0))
@@ -41,6 +42,21 @@ class TensorflowBackend(NamespaceBackend):
         for name, fn in primitives.ALL.items():
             setattr(self, name, fn)
         self._scalars: dict[Any, Array] = {}
+
+    def devices(self) -> list[str]:
+        return ["cpu:0", *(f"gpu:{i}" for i in range(len(tf.config.list_physical_devices("GPU"))))]
+
+    def use_device(self, name: str | None) -> None:
+        gpus = tf.config.list_physical_devices("GPU")
+        if name is None or not gpus:
+            return
+        kind, _, number = name.partition(":")
+        try:
+            tf.config.set_visible_devices(gpus[int(number)] if kind == "gpu" else [], "GPU")
+        except RuntimeError as error:
+            raise BackendError(
+                f"TensorFlow has begun to compute and stays where it is; call set_device({name!r}) before."
+            ) from error
 
     # arrays in and out
 

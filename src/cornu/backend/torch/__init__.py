@@ -68,6 +68,8 @@ class TorchBackend(Backend):
     array_types = (torch.Tensor,)
     sparse_types = (SparseTensor,)
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
+    device: ClassVar[torch.device | None] = None
+    """Where arrays of the host go; None: they stay."""
 
     native: ClassVar[Mapping[str, Callable[..., Any]]] = {
         "dense": lambda x, kernel, bias=None: (
@@ -97,6 +99,21 @@ class TorchBackend(Backend):
         self.complex = torch.complex
         self.slogdet, self.det = torch.linalg.slogdet, torch.linalg.det
         self.eig, self.eigh = _or_nan(torch.linalg.eig), _or_nan(torch.linalg.eigh)
+
+    @functools.cached_property
+    def _devices(self) -> dict[str, torch.device]:
+        gpus = {f"gpu:{i}": torch.device("cuda", i) for i in range(torch.cuda.device_count())}
+        return {"cpu:0": torch.device("cpu"), **gpus}
+
+    def devices(self) -> list[str]:
+        return list(self._devices)
+
+    def use_device(self, name: str | None) -> None:
+        chosen = self._devices[name or self.devices()[:2][-1]]  # the first GPU if there is one
+        if chosen.type != "cpu" or TorchBackend.device is not None:  # a default costs every creation some µs
+            torch.set_default_device(None if chosen.type == "cpu" else chosen)
+        TorchBackend.device = None if chosen.type == "cpu" else chosen
+        _constant.cache_clear()
 
     @property
     def _inferring(self) -> bool:
@@ -672,8 +689,8 @@ class TorchBackend(Backend):
         wanted = _dtype(dtype)
 
         def draw(key: Array, *args: Any) -> Array:
-            given = [a.numpy() if isinstance(a, torch.Tensor) else a for a in args]
-            return torch.from_numpy(np.asarray(fn(key.numpy(), *given))).to(wanted)
+            given = [a.cpu().numpy() if isinstance(a, torch.Tensor) else a for a in args]
+            return _from_numpy(np.asarray(fn(key.cpu().numpy(), *given))).to(wanted)
 
         return self._host(draw, key, *args)
 
@@ -881,10 +898,15 @@ def _ordered(x: Array) -> Array:
 def _from_numpy(x: np.ndarray[Any, Any]) -> torch.Tensor:
     x = np.ascontiguousarray(x) if x.ndim else x
     if x.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
-    if not x.flags.writeable:
-        x = x.copy()
-    return torch.from_numpy(x)
+        found = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+    else:
+        found = torch.from_numpy(x if x.flags.writeable else x.copy())
+    if TorchBackend.device is None:
+        return found
+    # Pinned memory is copied while the host goes on.
+    return (found.pin_memory() if TorchBackend.device.type == "cuda" else found).to(
+        TorchBackend.device, non_blocking=True
+    )
 
 
 @functools.lru_cache(maxsize=4096, typed=True)

@@ -1,0 +1,87 @@
+"""Where arrays live: two host devices stand for accelerators on JAX, the memoryless device for one on PyTorch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cornu
+from cornu import config
+from cornu.backend import B, load
+from cornu.base.errors import ArgumentError
+
+SCRIPT = """
+import numpy as np
+import cornu
+from cornu import config, layers
+assert config.list_devices() == ["cpu:0", "cpu:1"], config.list_devices()
+x = np.linspace(-1, 1, 64, dtype="float32").reshape(16, 4)
+
+def train():
+    cornu.utils.set_random_seed(0)
+    model = cornu.Sequential([cornu.Input((4,)), layers.Dense(3),
+                              layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(1)])
+    model.compile("adam", "mse")
+    loss = model.fit(x, x[:, :1], batch_size=5, epochs=2, verbose=0).history["loss"]
+    return loss, {device.id for v in (*model.variables, *model.optimizer.variables) for device in v.value.devices()}
+
+first, where = train()
+assert where == {0}, where
+with cornu.device("cpu:1"):
+    second, where = train()
+    assert where == {1}, where
+    assert cornu.ops.ones((2,)).devices().pop().id == 1
+assert first == second
+assert cornu.ops.ones((2,)).devices().pop().id == 0
+config.set_device("cpu:1")
+assert config.device() == "cpu:1"
+assert cornu.ops.add(1.0, 2.0).devices().pop().id == 1
+"""
+
+
+def test_everything_of_a_run_lives_on_the_device_that_was_set() -> None:
+    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow", "numpy"])
+def test_names(backend: str) -> None:
+    with config.backend_scope(backend):
+        known = config.list_devices()
+        assert known[0] == "cpu:0"
+        for name in ("cpu", "CPU:0"):
+            with cornu.device(name):
+                assert config.device() == "cpu:0"
+        with pytest.raises(
+            ArgumentError, match=rf"The backend '{backend}' has no device 'gpu:7' on this machine; it has"
+        ):
+            config.set_device("gpu:7")
+        with pytest.raises(ArgumentError, match="A device is named 'cpu', 'gpu' or 'gpu:1', got 'tpu'"):
+            config.set_device("tpu")
+    assert config.device() is None
+
+
+def test_torch_makes_and_brings_arrays_to_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    backend = load("torch")
+    monkeypatch.setitem(backend._devices, "gpu:0", torch.device("meta"))
+    with config.backend_scope("torch"):
+        with cornu.device("gpu"):
+            made = [
+                B.zeros((2,), "float32"),
+                B.convert([1.0]),
+                B.arange(0, 3, 1, "int32"),
+                B.scalar(0.5, torch.float32),
+            ]
+            made += B.transfer([np.ones(3)])
+            assert {str(array.device) for array in made} == {"meta"}
+            assert str(cornu.layers.Dense(2)(B.zeros((1, 3), "float32")).device) == "meta"
+        assert str(B.zeros((2,), "float32").device) == "meta"  # which is there, so it is chosen
+        monkeypatch.undo()
+        config.set_device(None)
+        assert str(B.zeros((2,), "float32").device) == "cpu"
