@@ -352,3 +352,71 @@ def test_importing_cornu_imports_no_tensorflow_and_choosing_it_leaves_its_switch
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+class Lengths(cornu.Layer):
+    """Of texts."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.strings.length(x), "float32")
+
+
+class Padded(cornu.Layer):
+    """Rows of different length as rows of five."""
+
+    def call(self, x: tf.RaggedTensor) -> tf.Tensor:
+        return x.to_tensor(shape=(None, 5))
+
+
+TEXTS = np.array([["ab"], ["abc"], ["a"], ["abcd"]])
+ROWS = tf.ragged.constant([[1.0, 2.0], [1.0, 2.0, 3.0], [1.0], [5.0, 5.0]])
+TARGETS = np.array([[2.0], [3.0], [1.0], [4.0]], "float32")
+SPECIAL = {
+    "texts of NumPy": (Lengths, TEXTS, {"dtype": "string", "shape": (1,)}),
+    "Python texts": (Lengths, TEXTS.astype(object), {"dtype": "string", "shape": (1,)}),
+    "text tensor": (Lengths, tf.constant(TEXTS), {"dtype": "string", "shape": (1,)}),
+    "ragged": (Padded, ROWS, {"shape": (None,), "ragged": True}),
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("form", ["functional", "sequential"])
+def test_texts_and_rows_of_different_length(name: str, form: str) -> None:
+    layer, data, options = SPECIAL[name]
+
+    def make() -> cornu.Model:
+        if form == "sequential":
+            model = cornu.Sequential([layer(), layers.Dense(1)])
+        else:
+            inputs = cornu.Input(**options)
+            model = cornu.Model(inputs, layers.Dense(1)(layer()(inputs)))
+        model.compile(cornu.optimizers.SGD(0.01), "mse")
+        return model
+
+    whole, batches = make(), make()
+    tensors = data if not isinstance(data, np.ndarray) else tf.constant(data.astype(str))
+    losses = whole.fit(data, TARGETS, batch_size=2, shuffle=False, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    batches.set_weights(whole.get_weights())
+    found = whole.predict(data, batch_size=3, verbose=0)
+    assert found.shape == (4, 1)
+    np.testing.assert_allclose(found, np.asarray(whole(tensors)), rtol=1e-6)
+    pairs = tf.data.Dataset.from_tensor_slices((tensors, TARGETS)).batch(2)
+    assert np.isfinite(batches.fit(pairs, verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize(
+    ("compute", "expected"),
+    [
+        (layers.ReLU(), [[1.0, 0.0], [3.0]]),
+        (lambda x: layers.Add()([x, x]), [[2.0, -4.0], [6.0]]),
+        (lambda x: ops.sum(x, axis=1), [-1.0, 3.0]),
+        (
+            lambda x: layers.Embedding(4, 1, embeddings_initializer="ones")(tf.cast(x > 0, "int32")),
+            [[[1.0], [1.0]], [[1.0]]],
+        ),
+    ],
+)
+def test_layers_on_rows_of_different_length(compute: Callable[[Any], Any], expected: Any) -> None:
+    found = compute(tf.ragged.constant([[1.0, -2.0], [3.0]]))
+    assert (found.to_list() if isinstance(found, tf.RaggedTensor) else found.numpy().tolist()) == expected

@@ -57,6 +57,15 @@ class Backend(ABC):
     def __init__(self) -> None:
         self.known_arrays, self.programs = {}, {}
 
+    def special(self, leaf: Any) -> Any:
+        """A leaf of training data that only this framework has arrays for (text, rows that differ in length), as such
+        an array; None for all others."""
+        return None
+
+    def rows(self, x: Any, rows: Any) -> Any:
+        """Rows of such an array."""
+        raise NotImplementedError
+
     def devices(self) -> list[str]:
         """What it can compute on, `cpu:0` and perhaps `gpu:0`, …"""
         return ["cpu:0"]
@@ -473,7 +482,7 @@ class Backend(ABC):
 
 
 def _filled(spec: Spec, size: int) -> Spec:
-    return Spec(tuple(size if s is None else s for s in spec.shape), spec.dtype)
+    return replace(spec, shape=tuple(size if s is None else s for s in spec.shape))
 
 
 def _map_specs(fn: Callable[..., Any], *trees: Any) -> Any:

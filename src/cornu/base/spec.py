@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from cornu.base.dtypes import standardize_dtype
@@ -12,18 +12,27 @@ from cornu.base.errors import ShapeError
 Shape = tuple[int | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Spec:
-    """A shape, whose unknown sizes are None, and a dtype name; `sparse` where the value is a sparse array."""
+    """A shape, whose unknown sizes are None, and a dtype name.
+
+    `sparse` where the value is a sparse array, `ragged` where its rows differ in length.
+    """
 
     shape: Shape
     dtype: str
     sparse: bool = False
+    ragged: bool = False
 
     @classmethod
     def of(cls, value: Any) -> Spec:
         """The spec of anything that has a shape and a dtype."""
-        return cls(tuple(value.shape), standardize_dtype(value.dtype))
+        ragged = bool(getattr(value, "ragged", False) or (hasattr(value, "ragged_rank") and value.ragged_rank))
+        return cls(tuple(value.shape), standardize_dtype(value.dtype), ragged=ragged)
+
+    def batched(self) -> Spec:
+        """The same with an unknown first size."""
+        return dataclasses.replace(self, shape=(None, *self.shape[1:]))
 
 
 def standardize_shape(shape: Any, name: str = "shape") -> Shape:

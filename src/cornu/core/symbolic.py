@@ -163,7 +163,7 @@ def record(
     """
     leaves = tree.flatten((args, kwargs))
     at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]
-    specs = [Spec(leaves[i].shape, leaves[i].dtype) for i in at]
+    specs = [Spec.of(leaves[i]) for i in at]
 
     def call(arrays: list[Any]) -> Any:
         filled = list(leaves)
@@ -184,6 +184,8 @@ def record(
         found = infer(call, specs, variables())
         if key:
             _cache[key] = found
-    outputs = tree.map_structure(lambda s: KerasTensor(s.shape, s.dtype, s.sparse) if isinstance(s, Spec) else s, found)
+    outputs = tree.map_structure(
+        lambda s: KerasTensor(s.shape, s.dtype, s.sparse, s.ragged) if isinstance(s, Spec) else s, found
+    )
     Node(operation, args, kwargs, outputs)
     return outputs

@@ -621,9 +621,9 @@ class Layer(Configurable):
             full_args, full_kwargs = tree.pack_sequence_as((args, kwargs), filled)
             return self(*full_args, **full_kwargs)
 
-        found = infer(call, [Spec(leaves[i].shape, leaves[i].dtype) for i in at])
+        found = infer(call, [Spec.of(leaves[i]) for i in at])
         return tree.map_structure(
-            lambda s: KerasTensor(s.shape, s.dtype, s.sparse) if isinstance(s, Spec) else s, found
+            lambda s: KerasTensor(s.shape, s.dtype, s.sparse, s.ragged) if isinstance(s, Spec) else s, found
         )
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import queue
 import threading
@@ -41,6 +42,9 @@ def as_array(leaf: Any, what: str) -> Any:
         leaf = leaf.to_numpy()
     if hasattr(leaf, "toarray"):  # scipy.sparse
         leaf = leaf.toarray()
+    special = current().special(leaf)
+    if special is not None:
+        return special
     if hasattr(leaf, "detach"):  # torch
         leaf = leaf.detach().cpu()
     if not isinstance(leaf, np.ndarray) and not (isinstance(leaf, current().array_types) and hasattr(leaf, "astype")):
@@ -89,7 +93,7 @@ class ArrayData:
         self.sample_weight = as_arrays(sample_weight, "sample_weight")
         self.leaves = [leaf for leaf in tree.flatten((self.x, self.y, self.sample_weight)) if leaf is not None]
         sizes = {
-            f"{what}{''.join(f'[{key!r}]' for key in path)}": leaf.shape[0] if leaf.ndim else None
+            f"{what}{''.join(f'[{key!r}]' for key in path)}": leaf.shape[0] if len(leaf.shape) else None
             for what, part in (("x", self.x), ("y", self.y), ("sample_weight", self.sample_weight))
             for path, leaf in tree.flatten_with_path(part)
             if leaf is not None
@@ -131,9 +135,13 @@ class ArrayData:
         order = self.order(seed, epoch)
         for first in range(start * self.batch_size, self.rows, self.batch_size):
             rows = order[first : first + self.batch_size]
-            yield tree.map_structure(
-                lambda leaf, rows=rows: None if leaf is None else np.asarray(leaf)[rows], self.structure
-            )
+            yield tree.map_structure(functools.partial(_picked, rows=rows), self.structure)
+
+
+def _picked(leaf: Any, rows: Any) -> Any:
+    if leaf is None or hasattr(leaf, "nbytes"):
+        return None if leaf is None else np.asarray(leaf)[rows]
+    return current().rows(leaf, rows)
 
 
 class BatchData:
@@ -182,7 +190,7 @@ class BatchData:
             if weight is not None:
                 raise ArgumentError("class_weight and sample weights yielded by the data exclude each other.")
             weight = class_weights(y, self.class_weight)
-        sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in tree.flatten((x, y, weight)) if leaf is not None}
+        sizes = {leaf.shape[0] if len(leaf.shape) else 0 for leaf in tree.flatten((x, y, weight)) if leaf is not None}
         if len(sizes) > 1:
             shapes = tree.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), (x, y, weight))
             raise DataError(f"All arrays of a batch should have the same number of rows, got shapes {shapes}.")

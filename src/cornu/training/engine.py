@@ -331,7 +331,7 @@ class Engine:
         resident = (
             isinstance(data, ArrayData)
             and not self.eager
-            and not any(isinstance(leaf, np.memmap) for leaf in data.leaves)
+            and all(hasattr(leaf, "nbytes") and not isinstance(leaf, np.memmap) for leaf in data.leaves)
             and sum(leaf.nbytes for leaf in data.leaves) <= RESIDENT_BYTES
         )
         if not resident:
@@ -439,7 +439,7 @@ def any_form(model: Any, step: Callable[..., Any]) -> Callable[[Any], Any]:
 def build_by_tracing(model: Any, call: Callable[[list[Any]], Any], structure: Any) -> Any:
     """Trace `call(batch)` for its specs, building what is not built; the batch axis counts as unknown."""
     leaves = tree.flatten(structure)
-    specs = [Spec((None, *leaf.shape[1:]), Spec.of(leaf).dtype) for leaf in leaves if leaf is not None]
+    specs = [Spec.of(leaf).batched() for leaf in leaves if leaf is not None]
 
     def traced(arrays: list[Any]) -> Any:
         found = iter(arrays)

@@ -324,9 +324,7 @@ class Trainer:
         if not wanted or not has_objectives or y is None:
             return
         names = output_names(y_pred, getattr(self, "output_names", None))
-        y_specs = tree.map_structure(
-            lambda leaf: None if leaf is None else Spec((None, *leaf.shape[1:]), Spec.of(leaf).dtype), y
-        )
+        y_specs = tree.map_structure(lambda leaf: None if leaf is None else Spec.of(leaf).batched(), y)
         if arguments["loss"] is not None:
             self._compiled_loss = CompiledLoss(arguments["loss"], arguments["loss_weights"], y_specs, y_pred, names)
         if arguments["metrics"] is not None or arguments["weighted_metrics"] is not None:

@@ -23,14 +23,14 @@ from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
 
 _Eager: type = type(tf.constant(0))
-_TENSORS = (tf.Tensor, tf.SparseTensor)
+_TENSORS = (tf.Tensor, tf.SparseTensor, tf.RaggedTensor)
 
 
 class TensorflowBackend(NamespaceBackend):
     """The contract on `tf.Tensor`."""
 
     name = "tensorflow"
-    array_types = (tf.Tensor,)
+    array_types = (tf.Tensor, tf.RaggedTensor)
     sparse_types = (tf.SparseTensor,)
     native = primitives.NATIVE
     errors = (*Backend.errors, tf.errors.OpError)
@@ -60,8 +60,19 @@ class TensorflowBackend(NamespaceBackend):
 
     # arrays in and out
 
+    def special(self, leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray) and (
+            leaf.dtype.kind in "US" or (leaf.dtype == object and all(isinstance(one, str | bytes) for one in leaf.flat))
+        ):
+            leaf = tf.constant(leaf.tolist(), tf.string, leaf.shape)
+        is_text = isinstance(leaf, tf.Tensor) and leaf.dtype == tf.string
+        return leaf if is_text or isinstance(leaf, tf.RaggedTensor) else None
+
+    def rows(self, x: Any, rows: Any) -> Any:
+        return tf.gather(x, rows)
+
     def convert(self, x: Any, dtype: str | None = None) -> Array:
-        if isinstance(x, tf.Tensor):
+        if isinstance(x, tf.Tensor | tf.RaggedTensor):
             return x if dtype is None else cast(x, dtype)
         self.check_foreign(x)
         if isinstance(x, np.ndarray | np.generic):
@@ -444,7 +455,7 @@ class TensorflowBackend(NamespaceBackend):
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         with tf.__internal__.FuncGraph("inference").as_default():
-            found = fn([tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in specs])
+            found = fn([_placeholder(spec) for spec in specs])
         return tree.map_structure(_spec, found)
 
     # randomness
@@ -506,7 +517,17 @@ class _Form:
 def _spec(leaf: Any) -> Any:
     if not isinstance(leaf, _TENSORS):
         return leaf
-    return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), sparse=isinstance(leaf, tf.SparseTensor))
+    kinds = isinstance(leaf, tf.SparseTensor), isinstance(leaf, tf.RaggedTensor)
+    return Spec(tuple(leaf.shape), standardize_dtype(leaf.dtype), *kinds)
+
+
+def _placeholder(spec: Spec) -> Any:
+    """A tensor of a graph that is only looked at; the second axis is where rows differ."""
+    if not spec.ragged:
+        return tf.compat.v1.placeholder(spec.dtype, spec.shape)
+    values = tf.compat.v1.placeholder(spec.dtype, (None, *spec.shape[2:]))
+    splits = tf.compat.v1.placeholder("int64", (spec.shape[0] + 1,))  # type: ignore[operator]
+    return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
 
 def _holds_tensors(x: Any) -> bool:

@@ -59,9 +59,9 @@ def matched(fn: Callable[[Array, Array], Array]) -> Callable[[Any, Any], Array]:
     """`fn` of two tensors, one of which may be given as a Python number or a NumPy array."""
 
     def call(x: Any, y: Any) -> Array:
-        if not isinstance(x, tf.Tensor):
-            x = constant(x, y.dtype if isinstance(y, tf.Tensor) else None)
-        elif not isinstance(y, tf.Tensor):
+        if not isinstance(x, tf.Tensor | tf.RaggedTensor):
+            x = constant(x, y.dtype if isinstance(y, tf.Tensor | tf.RaggedTensor) else None)
+        elif not isinstance(y, tf.Tensor | tf.RaggedTensor):
             y = constant(y, x.dtype)
         return fn(x, y)
 

@@ -48,7 +48,7 @@ class Embedding(Layer):
     def call(self, inputs: Array) -> Array:
         ids = inputs if is_integer(standardize_dtype(inputs.dtype)) else ops.cast(inputs, "int32")
         if not B.is_tracing(ids) and not (context.scope is not None and context.scope.abstract):
-            found = np.asarray(B.to_numpy(ids))
+            found = np.asarray(B.to_numpy(getattr(ids, "flat_values", ids)))  # of ragged ids those that there are
             if found.size and not 0 <= found.min() <= found.max() < self.input_dim:
                 raise ArgumentError(
                     f"{self._label()}: ids should be at least 0 and below input_dim={self.input_dim}, got some from "

@@ -44,10 +44,9 @@ class Merge(Layer):
         return [tuple(shape) for shape in shapes]
 
     def call(self, inputs: Sequence[Array]) -> Array:
-        rank = max(x.ndim for x in inputs)
-        return self._merge(
-            [ops.expand_dims(x, tuple(range(1, rank - x.ndim + 1))) if x.ndim < rank else x for x in inputs]
-        )
+        ranks = [len(x.shape) for x in inputs]
+        missing = [tuple(range(1, max(ranks) - rank + 1)) for rank in ranks]
+        return self._merge([ops.expand_dims(x, axes) if axes else x for x, axes in zip(inputs, missing, strict=True)])
 
     def _merge(self, inputs: list[Array]) -> Array:
         raise NotImplementedError
