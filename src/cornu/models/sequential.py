@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, StateError
-from cornu.base.spec import standardize_shape
+from cornu.base.spec import Spec, standardize_shape
 from cornu.core import configurable, masks
 from cornu.core.state import known_shape
 from cornu.core.symbolic import KerasTensor
@@ -140,14 +139,14 @@ class Sequential(Model):
         if input_shape is not None:
             self._begin(input_shape)
 
-    def _begin(self, input_shape: Any, dtype: str | None = None) -> None:
+    def _begin(self, input_shape: Any, dtype: str | None = None, ragged: bool = False) -> None:
         """Put an `Input` before the layers and call them on it, if that was not done yet."""
         if self._symbols is not None:
             return
         stack = self._stack
         self._stack = []
         try:
-            self.add(Input(batch_shape=standardize_shape(input_shape, "input_shape"), dtype=dtype))
+            self.add(Input(batch_shape=standardize_shape(input_shape, "input_shape"), dtype=dtype, ragged=ragged))
             for layer in stack:
                 self.add(layer)
         except Exception:
@@ -157,7 +156,8 @@ class Sequential(Model):
     def _maybe_build(self, arguments: dict[str, Any]) -> None:
         inputs: Any = next(iter(arguments.values()), None)
         if self._stack and hasattr(inputs, "shape"):
-            self._begin((None, *known_shape(inputs)[1:]), standardize_dtype(inputs.dtype))  # type: ignore[index]
+            spec = Spec.of(inputs)
+            self._begin((None, *known_shape(inputs)[1:]), spec.dtype, spec.ragged)  # type: ignore[index]
         self.built = bool(self._stack)
 
     def _fully_built(self) -> bool:
