@@ -419,3 +419,31 @@ def test_texts_and_rows_of_different_length(name: str, form: str) -> None:
 def test_layers_on_rows_of_different_length(compute: Callable[[Any], Any], expected: Any) -> None:
     found = compute(tf.ragged.constant([[1.0, -2.0], [3.0]]))
     assert (found.to_list() if isinstance(found, tf.RaggedTensor) else found.numpy().tolist()) == expected
+
+
+def test_lstms_run_as_one_kernel_and_have_second_derivatives_without_it() -> None:
+    lstm = layers.LSTM(3)
+    x = tf.constant(RNG.normal(size=(2, 4, 3)).astype("float32"))
+    lstm(x)
+    kinds = {op.type for op in tf.function(lambda u: lstm(u)).get_concrete_function(x).graph.get_operations()}
+    assert "BlockLSTMV2" in kinds
+
+    def penalty(v: Any) -> Any:
+        return ops.sum(ops.grad(lambda u: ops.sum(lstm(u) ** 2))(v) ** 2)
+
+    slope = ops.grad(penalty)(x)
+    step = np.zeros(x.shape, "float32")
+    step[0, 1, 2] = 1e-2
+    numeric = (penalty(x + step) - penalty(x - step)) / 2e-2
+    np.testing.assert_allclose(float(slope[0, 1, 2]), float(numeric), rtol=2e-2)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            total = tf.reduce_sum(lstm(x) ** 2)
+        first = inner.gradient(total, x)
+    with pytest.raises(LookupError, match="No gradient defined for operation.*BlockLSTMGradV2"):  # not a wrong one
+        outer.gradient(first, x)
+    model = cornu.Sequential([cornu.Input((4, 3)), lstm, layers.Dense(1)])
+    model.compile("adam", "mse", jit_compile=True)  # XLA does not know the kernel
+    assert np.isfinite(model.fit(x, x[:, 0, :1], verbose=0).history["loss"][0])

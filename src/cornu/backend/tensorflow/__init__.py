@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting lines, unless the user has a wish
@@ -42,6 +43,7 @@ class TensorflowBackend(NamespaceBackend):
         for name, fn in primitives.ALL.items():
             setattr(self, name, fn)
         self._scalars: dict[Any, Array] = {}
+        self._local = _Local()
 
     def devices(self) -> list[str]:
         return ["cpu:0", *(f"gpu:{i}" for i in range(len(tf.config.list_physical_devices("GPU"))))]
@@ -336,6 +338,31 @@ class TensorflowBackend(NamespaceBackend):
 
     # gradients
 
+    def fused_lstm(
+        self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
+    ) -> tuple[Array, Array, Array] | None:
+        if self._local.depth > 1 or self._local.xla or xs.dtype not in (tf.float32, tf.float16) or not xs.shape[0]:
+            return None  # its gradient has none, and XLA does not know it
+        bias = tf.zeros(kernel.shape[1:], xs.dtype) if bias is None else bias
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def run(xs: Array, h: Array, c: Array, weights: Array, bias: Array) -> Any:
+            none = tf.zeros(h.shape[1:], xs.dtype)
+            steps = tf.cast(tf.shape(xs)[0], "int64")
+            given = {"seq_len_max": steps, "x": xs, "h_prev": h, "cs_prev": c, "w": weights, "b": bias}
+            given |= {"wci": none, "wcf": none, "wco": none, "use_peephole": False}  # weights from c to the gates
+            made = tf.raw_ops.BlockLSTMV2(**given, cell_clip=0.0)
+
+            def gradient(dhs: Array, dcs: Array) -> tuple[Array, ...]:
+                found = tf.raw_ops.BlockLSTMGradV2(**given, **made._asdict(), h_grad=dhs, cs_grad=dcs)
+                return found.x_grad, found.h_prev_grad, found.cs_prev_grad, found.w_grad, found.b_grad
+
+            return (made.h, made.cs), gradient
+
+        xs = tf.reverse(xs, (0,)) if reverse else xs
+        hs, cs = run(xs, h, c, tf.concat([kernel, recurrent], 0), bias)
+        return tf.reverse(hs, (0,)) if reverse else hs, hs[-1], cs[-1]
+
     def custom_gradient(
         self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
     ) -> Callable[..., Any]:
@@ -389,7 +416,7 @@ class TensorflowBackend(NamespaceBackend):
         return call
 
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape, self._local.differentiating():
             values = [tf.identity(v) for v in values]  # the same tensor may come in by another way as well
             tape.watch(values)
             loss, aux = fn(values)
@@ -398,7 +425,7 @@ class TensorflowBackend(NamespaceBackend):
     def vjp(
         self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
     ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape, self._local.differentiating():
             values = [tf.identity(v) for v in values]
             tape.watch(values)
             results, aux = fn(values)
@@ -409,7 +436,7 @@ class TensorflowBackend(NamespaceBackend):
     ) -> tuple[list[Array], list[Array], Any]:
         # The pullback is linear, so its derivative by what it is given is what is sought: unlike TensorFlow's
         # accumulators this works through loops, branches and gradients of our own.
-        with tf.GradientTape(watch_accessed_variables=False) as outer:
+        with tf.GradientTape(watch_accessed_variables=False) as outer, self._local.differentiating():
             results, pullback, aux = self.vjp(fn, values)
             dummies = [tf.zeros_like(y) for y in results]
             outer.watch(dummies)
@@ -448,7 +475,11 @@ class TensorflowBackend(NamespaceBackend):
         form = _Form()
 
         def flat(*arrays: Array) -> list[Array]:
-            return form.take(fn(*given.give(arrays)))
+            before, self._local.xla = self._local.xla, xla
+            try:
+                return form.take(fn(*given.give(arrays)))
+            finally:
+                self._local.xla = before
 
         traced = tf.function(flat, autograph=False, jit_compile=xla or None)
         return traced.get_concrete_function(*map(tf.type_spec_from_value, arrays)), form
@@ -481,6 +512,21 @@ class TensorflowBackend(NamespaceBackend):
     def random_permutation(self, key: Array, size: int) -> Array:
         ranks = tf.random.stateless_uniform((size,), _seed(key), None, None, "int32")
         return primitives.argsort(ranks)
+
+
+class _Local(threading.local):
+    """What is going on in this thread: how many differentiations, and whether for XLA."""
+
+    depth = 0
+    xla = False
+
+    @contextmanager
+    def differentiating(self) -> Iterator[None]:
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
 
 
 class _Form:
