@@ -31,11 +31,13 @@ CALLS = {
         [(2, 3), (3, 3)],
         r"^concatenate\(\[float32\[2, 3\], float32\[3, 3\]\], 1\): ",
     ),
+    "concatenate_nothing": (lambda: ops.concatenate([]), [], r"^concatenate: xs should hold at least one tensor, got"),
     "stack": (
         lambda a, b: ops.stack([a, b]),
         [(2, 3), (3, 3)],
         r"^stack\(\[float32\[2, 3\], float32\[3, 3\]\]\): .ll",
     ),
+    "stack_nothing": (lambda: ops.stack([]), [], r"^stack: x should hold at least one tensor, got \[\]\."),
     "transpose": (lambda x: ops.transpose(x, (0, 0)), [(2, 3)], r"^transpose\(float32\[2, 3\], \(0, 0\)\): "),
     "moveaxis": (lambda x: ops.moveaxis(x, 0, 4), [(2, 3)], r"^moveaxis: .*4.*\(2, 3\)"),
     "squeeze": (lambda x: ops.squeeze(x, 1), [(2, 3)], r"^squeeze\(float32\[2, 3\], 1\): cannot select an axis"),

@@ -13,7 +13,7 @@ from cornu.backend import current
 from cornu.backend.contract import Array, Backend
 from cornu.base import config
 from cornu.base.dtypes import float_type, is_float, result_type, standardize_dtype
-from cornu.base.errors import CornuError, DTypeError, OpError
+from cornu.base.errors import ArgumentError, CornuError, DTypeError, OpError
 from cornu.core.symbolic import KerasTensor, OpCall, any_symbolic, record
 from cornu.core.variable import Variable
 
@@ -68,6 +68,7 @@ def op(
         if "Tensor" in str(p.annotation) or "Untyped" in str(p.annotation)
     }
     array_names = {p for _, _, p in kinds.values()}
+    lists = tuple(i for i, (_, many, _) in kinds.items() if many)
     several = [i for i, p in enumerate(signature.parameters.values()) if i in kinds and p.kind is p.VAR_POSITIONAL]
     rest = several[0] if several else None
     join = {"same": result_type, "float": float_type}.get(promotion or "")
@@ -139,7 +140,7 @@ def op(
         if listed is not None and listed < count and type(items := args[listed]) is list and items:
             kinds_of = {(type(item), getattr(item, "dtype", None)) for item in items}
             ready = len(kinds_of) == 1 and kinds_of.pop() in known
-        fused = fuse and not (ready and direct) and _fusible(backend.concrete, positions, args, kwargs)
+        fused = fuse and not (ready and direct) and _fusible(backend.concrete, positions, lists, args, kwargs)
         if not ready and not fused:
             values = list(args)
             at = kinds if rest is None else kinds | dict.fromkeys(range(rest, len(values)), kinds[rest])
@@ -150,6 +151,8 @@ def op(
                     if not hasattr(values[i], "shape"):
                         raise DTypeError(f"{name}: {parameter} should be a list of tensors, got {values[i]!r}.")
                     values[i] = list(values[i])
+                if many and not values[i]:
+                    raise ArgumentError(f"{name}: {parameter} should hold at least one tensor, got {args[i]!r}.")
                 for item in values[i] if many else (values[i],):
                     if isinstance(item, KerasTensor):
                         if check is not None:
@@ -189,18 +192,31 @@ _CONSTANTS = {int, bool, str, type(None)}
 """Types whose equal values are the same constant of a compiled program."""
 
 
-def _fusible(concrete: type | None, positions: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether all arrays hold values, and the arguments at the positions, or named, can be constants of a program."""
+def _fusible(
+    concrete: type | None,
+    positions: tuple[int, ...],
+    lists: tuple[int, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bool:
+    """Whether there are arrays, all with values, and the arguments at the positions, or named, can be constants.
+
+    Within the program its arrays have no values, so that the same call there is not fusible again.
+    """
     if concrete is None:
         return False
+    found = False
     for i, value in enumerate(args):
         if i in positions:
             if type(value) not in _CONSTANTS and not _is_constant(value):
                 return False
-        elif type(value) is not concrete and value is not None:
-            if type(value) is not list or any(type(item) is not concrete for item in value):
+        elif type(value) is concrete:
+            found = True
+        elif value is not None:
+            if i not in lists or type(value) is not list or any(type(item) is not concrete for item in value):
                 return False
-    return all(type(value) in _CONSTANTS or _is_constant(value) for value in kwargs.values())
+            found = found or bool(value)
+    return found and all(type(value) in _CONSTANTS or _is_constant(value) for value in kwargs.values())
 
 
 def _is_constant(value: Any) -> bool:

@@ -327,4 +327,18 @@ PRODUCTS = [
     C("einsum", ("ij->", x(2, 3)), np.einsum),
 ]
 
-CASES = [*SHAPES, *CREATION, *PRODUCTS]
+# Lists in place of one tensor: without elements, and of tensors.
+LISTS = [
+    *(C(name, ([],), getattr(np, name), symbolic=False) for name in ("sum", "mean", "sort", "ravel", "negative")),
+    C("max", ([],), lambda x, initial: np.zeros(()), {"initial": 0}, symbolic=False),
+    C("relu", ([],), np.array, symbolic=False),
+    C("norm", ([],), lambda x, ord: np.linalg.norm(x, ord), {"ord": 2}, symbolic=False),
+    C("histogram", ([],), lambda x, bins: np.histogram(x, bins), {"bins": 2}, symbolic=False),
+    C("meshgrid", (), list, symbolic=False),
+    *(
+        C(name, (x(2, 3), x(2, 3)), _joined_oracle(getattr(np, name)), call=_joined(name), label="of tensors", **EAGER)
+        for name in ("sum", "sort", "negative")
+    ),
+]
+
+CASES = [*SHAPES, *CREATION, *PRODUCTS, *LISTS]
