@@ -182,6 +182,12 @@ class JaxBackend(NamespaceBackend):
         a, b = (jnp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
         return lax.linalg.triangular_solve(a, b, left_side=True, lower=lower)
 
+    def slogdet(self, x: Array) -> tuple[Array, Array]:
+        factors, pivots = self.lu_factor(x)  # JAX's own takes the determinant of 2×2 matrices, which overflows
+        diagonal = jnp.diagonal(factors, axis1=-2, axis2=-1)
+        swaps = jnp.sum(pivots != jnp.arange(x.shape[-1]), -1)
+        return jnp.prod(jnp.sign(diagonal), -1) * (1 - 2 * (swaps % 2)), jnp.sum(jnp.log(jnp.abs(diagonal)), -1)
+
     def fused_attention(
         self, query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool
     ) -> Array | None:

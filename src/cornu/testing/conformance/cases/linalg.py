@@ -18,6 +18,7 @@ inf, nan = np.inf, np.nan
 GENERAL = np.array([[[2.0, 1, 0], [-1, 3, 0.5], [0.25, 1, -2]], [[0.5, 2, 1], [3, -1, 0.25], [1, 0, 4]]])
 DEFINITE = np.array([[[4.0, 1, 0.5], [1, 3, -1], [0.5, -1, 2]], [[2, -0.5, 0], [-0.5, 1, 0.25], [0, 0.25, 3]]])
 TALL = np.array([[2.0, 1], [-1, 3], [0.25, 1], [1, -2]])
+SMALL = np.array([[[1.0, 0], [0, 1]], [[2, 1], [3, -1]], [[1, 2], [2, 4]]])
 SINGULAR = np.array([[1.0, 2, 3], [2, 4, 6], [1, 0, 1]])
 
 
@@ -91,6 +92,13 @@ CASES = [
     C("det", (x(0, 0),), np.linalg.det, dtypes=ONE, batch=False),
     C("slogdet", (GENERAL,), lambda x: tuple(np.linalg.slogdet(x))),
     C("slogdet", (1e-30 * GENERAL,), lambda x: tuple(np.linalg.slogdet(x)), dtypes=ONE, gradient=False, label="tiny"),
+    C("slogdet", (GENERAL[:, 1:, 1:],), lambda x: tuple(np.linalg.slogdet(x))),
+    *(
+        C("slogdet", (scale * SMALL,), lambda x: tuple(np.linalg.slogdet(x)), dtypes=ONE, gradient=False, label=label)
+        for scale, label in ((1e-30, "tiny, 2x2"), (1e30, "huge, 2x2"))
+    ),
+    C("slogdet", (x(2, 0, 0),), lambda x: (np.ones(2), np.zeros(2)), dtypes=ONE),
+    C("logdet", (1e30 * SMALL,), lambda x: np.linalg.slogdet(x)[1], dtypes=ONE, gradient=False, label="huge"),
     C("logdet", (DEFINITE,), lambda x: np.linalg.slogdet(x)[1]),
     C(
         "eig",
