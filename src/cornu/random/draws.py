@@ -57,7 +57,12 @@ def uniform(
     """
     dtype = _float(dtype, "uniform")
     low, high = B.convert(minval, dtype), B.convert(maxval, dtype)
-    return B.random_uniform(draw_key(seed), standardize_shape(shape), dtype) * (high - low) + low
+    drawn = B.random_uniform(draw_key(seed), standardize_shape(shape), dtype)
+    if isinstance(minval, int | float) and minval == 0:
+        return drawn * high
+    end = B.stop_gradient(high)
+    step = end - B.nextafter(end, B.stop_gradient(low))  # without it rounding the sum may give `high`
+    return drawn * (high - step - low) + low
 
 
 def randint(shape: Sequence[int], minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Array:

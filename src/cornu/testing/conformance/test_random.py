@@ -69,6 +69,14 @@ def test_dtype_and_seed(name: str, dtype: str) -> None:
     assert (B.to_numpy(first) != B.to_numpy(other)).mean() > 0.9
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(("low", "high"), [(1000, 1001), (-6, -5), (0, 3), (-7, 0), (-1, 2), (1, 1.0078125)])
+def test_uniform_stays_below_its_end(low: float, high: float, dtype: str) -> None:
+    drawn = B.to_numpy(random.uniform((300_000,), low, high, dtype, seed=1)).astype("float64")
+    assert low <= drawn.min() <= drawn.max() < high
+    assert random.uniform((), high, high, dtype, seed=1) == high
+
+
 @pytest.mark.parametrize("name", DRAWS)
 def test_floats_only(name: str) -> None:
     with pytest.raises(DTypeError, match=rf"random.{name} draws floats, got dtype='int32'"):
