@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from cornu.backend import B, current
 from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
@@ -302,15 +304,18 @@ def roll(x: Tensor, shift: int, axis: int | None = None) -> Array:
 
 @op(promotion=None)
 def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Array:
-    """Each element `repeats` times along the axis (the flattened tensor where None).
+    """Each element `repeats` times, one number or one for each, along the axis (the flattened tensor where None).
 
-    >>> print(ops.repeat([[1, 2]], 2))
-    [1 1 2 2]
+    >>> print(ops.repeat([[1, 2]], 2), ops.repeat([1, 2], [3, 1]))
+    [1 1 2 2] [1 1 1 2]
     >>> print(ops.repeat([[1, 2]], 2, axis=0))
     [[1 2]
      [1 2]]
     """
-    return B.repeat(B.reshape(x, (-1,)), repeats, 0) if axis is None else B.repeat(x, repeats, axis)
+    x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
+    if isinstance(repeats, list | tuple | np.ndarray):  # known, and so is the shape
+        return B.take(x, B.convert(np.repeat(np.arange(x.shape[axis]), repeats), "int32"), axis)
+    return B.repeat(x, repeats, axis)
 
 
 @op(promotion=None)
