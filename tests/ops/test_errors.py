@@ -25,6 +25,9 @@ CALLS = {
     "softmax": (lambda x: ops.softmax(x, axis=3), [(2, 3)], r"^softmax\(float32\[2, 3\], axis=3\): axis 3"),
     "argmax": (lambda x: ops.argmax(x, axis=2), [(2, 3)], r"^argmax\(float32\[2, 3\], axis=2\): "),
     "max": (lambda x: ops.max(x, axis=1), [(2, 0)], r"^max\(float32\[2, 0\], axis=1\): zero-size array"),
+    "top_k": (lambda x: ops.top_k(x, 4), [(2, 3)], r"^top_k: k should be .* last axis, got 4 for .*\(2, 3\)"),
+    "top_k_negative": (lambda x: ops.top_k(x, k=-1), [(2, 3)], r"^top_k: k should be .*, got -1 for .*\(2, 3\)"),
+    "top_k_scalar": (lambda x: ops.top_k(x, 1), [()], r"^top_k: k should be from 0 to .*, got 1 for .*\(\)"),
     "reshape": (lambda x: ops.reshape(x, (4, 2)), [(2, 3)], r"^reshape\(float32\[2, 3\], \(4, 2\)\): cannot reshape"),
     "concatenate": (
         lambda a, b: ops.concatenate([a, b], 1),

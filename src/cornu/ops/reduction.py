@@ -10,6 +10,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array, Axis
 from cornu.base import tree
 from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import ArgumentError
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.elementwise import widen
 
@@ -241,7 +242,13 @@ def sort(x: Tensor, axis: int | None = -1) -> Array:
     return B.sort(B.reshape(x, (-1,)), axis=0) if axis is None else B.sort(x, axis=axis)
 
 
-@op
+def _check_top_k(x: Any, k: int, *_: Any, **__: Any) -> None:
+    shape = tuple(x.shape)
+    if not shape or (shape[-1] is not None and not 0 <= k <= shape[-1]):
+        raise ArgumentError(f"top_k: k should be from 0 to the size of the last axis, got {k} for x of shape {shape}.")
+
+
+@op(check=_check_top_k)
 def top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Array, Array]:
     """The `k` largest values along the last axis, in descending order, and their indices.
 
