@@ -45,7 +45,7 @@ class JaxBackend(NamespaceBackend):
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
         self.erfc, self.i0e = special.erfc, special.i0e
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
-        self.complex, self.lu_factor = lax.complex, linalg.lu_factor
+        self.complex, self.lu_factor, self.floor_divide = lax.complex, linalg.lu_factor, _floor_divide
 
     def devices(self) -> list[str]:
         return list(self._devices)
@@ -342,6 +342,13 @@ def _constant(value: Any, dtype: Any, negative_zero: bool) -> Array:
     """The number on the device, where bringing it takes 100 µs."""
     with jax.ensure_compile_time_eval():
         return jnp.asarray(value, dtype)
+
+
+@jax.jit
+def _floor_divide(a: Array, b: Array) -> Array:
+    """⌊a / b⌋; of integers by 0 it is 0, as NumPy has it."""
+    found = jnp.floor_divide(a, b)
+    return jnp.where(jnp.equal(b, 0), 0, found) if jnp.issubdtype(found.dtype, jnp.integer) else found
 
 
 def _key(key: Array) -> Array:

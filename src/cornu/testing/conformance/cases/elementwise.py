@@ -305,6 +305,12 @@ BINARY = [
     *_binary("divide true_divide", NUMBERS, 1, 4),
     *_binary("floor_divide", NUMBERS, 1, 6, gradient=False),
     *_binary("mod", NUMBERS, 1, 6, gradient=False),
+    *(
+        C(name, (np.array([7, 0, 9], d), np.array(by, d)), getattr(np, name), batch=False, label=f"{d} by {by}")
+        for name in ("floor_divide", "fmod", "mod")
+        for d, by in (("int32", [0, 0, 2]), ("int8", 0), ("uint8", [0]))
+    ),
+    *(C(name, (-7, 0), getattr(np, name)) for name in ("floor_divide", "fmod", "mod")),
     *_binary("logaddexp", NUMBERS, oracle=lambda a, b: np.logaddexp(np.asarray(a, float), b)),
     *_binary("power", FLOATS, 0.5, 2),
     C("power", (ints(2, 3), 2), np.power, label="integers"),
