@@ -15,7 +15,7 @@ from cornu.base.errors import ArgumentError, DTypeError, ShapeError, bad_choice
 from cornu.core.op import Tensor, Untyped, op
 from cornu.ops.linalg import norm
 from cornu.ops.reduction import all as all_true
-from cornu.ops.reduction import argmax, argmin, count, cumprod, cumsum, in_float32, mean, prod
+from cornu.ops.reduction import argmax, count, cumprod, cumsum, in_float32, mean, prod
 from cornu.ops.reduction import max as largest
 from cornu.ops.reduction import min as smallest
 from cornu.ops.reduction import sum as total
@@ -186,20 +186,20 @@ def nanmin(x: Tensor, axis: Any = None, keepdims: bool = False) -> Array:
 def nanargmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the first largest element that is not NaN along the axis (all where None); -1 where none is.
 
-    >>> print(ops.nanargmax([[np.nan, 2], [np.nan, np.nan]], axis=1))
+    >>> print(ops.nanargmax([[np.nan, -np.inf], [np.nan, np.nan]], axis=1))
     [ 1 -1]
     """
-    return _unless_all_nan(x, argmax(_filled(x, -math.inf), axis, keepdims), -1, axis, keepdims)
+    return _unless_all_nan(x, argmax(B.equal(x, nanmax(x, axis, True)), axis, keepdims), -1, axis, keepdims)
 
 
 @op
 def nanargmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the first smallest element that is not NaN along the axis (all where None); -1 where none is.
 
-    >>> print(ops.nanargmin([[np.nan, 2], [np.nan, np.nan]], axis=1))
+    >>> print(ops.nanargmin([[np.nan, np.inf], [np.nan, np.nan]], axis=1))
     [ 1 -1]
     """
-    return _unless_all_nan(x, argmin(_filled(x, math.inf), axis, keepdims), -1, axis, keepdims)
+    return _unless_all_nan(x, argmax(B.equal(x, nanmin(x, axis, True)), axis, keepdims), -1, axis, keepdims)
 
 
 @op

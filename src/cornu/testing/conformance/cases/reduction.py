@@ -94,6 +94,7 @@ REDUCTIONS = [
     C("sparsemax", (x(5, 2),), oracles.sparsemax, {"axis": 0}),
 ]
 
+INFINITE = np.array([[nan, -inf, -inf], [inf, nan, inf], [nan, inf, -inf]])
 HOLES = np.array([[1.0, nan, 3, -2], [nan, nan, nan, nan], [0.5, -inf, inf, nan]])
 SOME_HOLES = np.array([[1.0, nan, 3, -2, 0.5], [2, 1, nan, nan, 4]])
 
@@ -107,7 +108,7 @@ def _quantile(name: str) -> Callable[..., Any]:
 
 def _nan_arg(name: str) -> Callable[..., Any]:
     def oracle(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        filled = np.where(np.isnan(x), -inf if name == "argmax" else inf, x)
+        filled = np.where(np.isnan(x), -inf if name == "argmax" else inf, np.clip(x, -1e300, 1e300))
         empty = np.isnan(x).all(axis, keepdims=keepdims)
         return np.where(empty, -1, getattr(np, name)(filled, axis, keepdims=keepdims))
 
@@ -162,8 +163,9 @@ STATISTICS = [
     ),
     *(C(f"nan{n}", (x(2, 3, 4),), getattr(np, n), {"axis": 1}, dtypes=ALL) for n in ("argmax", "argmin")),
     *(
-        C(f"nan{n}", (HOLES,), _nan_arg(n), options, dtypes=ONE)
+        C(f"nan{n}", (a,), _nan_arg(n), options, dtypes=ONE, label=f"{label} {options}")
         for n in ("argmax", "argmin")
+        for a, label in ((HOLES, "holes"), (INFINITE, "infinities"))
         for options in ({}, {"axis": 1}, {"axis": 0, "keepdims": True})
     ),
     *(
