@@ -66,6 +66,14 @@ class Backend(ABC):
         """Rows of such an array."""
         raise NotImplementedError
 
+    def why_slow(self, program: Any) -> str:
+        """What kept `compile` from compiling a function as a whole; empty if nothing did."""
+        return ""
+
+    def profile(self, folder: str) -> AbstractContextManager[Any]:
+        """A block during which the framework writes a trace of what it does to the folder."""
+        raise BackendError(f"The backend {self.name!r} takes no traces.")
+
     def devices(self) -> list[str]:
         """What it can compute on, `cpu:0` and perhaps `gpu:0`, …"""
         return ["cpu:0"]

@@ -156,10 +156,13 @@ class CallbackList:
 
     def wants_every(self, kind: str) -> bool:
         """Whether a callback must be called at every step of `"train"`, `"test"` or `"predict"`."""
+        return any(self.asks_for_every(callback, kind) for callback in self.callbacks)
+
+    @staticmethod
+    def asks_for_every(callback: Callback, kind: str) -> bool:
+        """Whether this one must."""
         hooks = [f"on_{kind}_batch_begin", f"on_{kind}_batch_end"]
-        if kind == "train":
-            hooks += ["on_batch_begin", "on_batch_end"]
-        return any(_overrides(callback, hooks) for callback in self.callbacks)
+        return _overrides(callback, hooks + (["on_batch_begin", "on_batch_end"] if kind == "train" else []))
 
     def __iter__(self) -> Iterable[Callback]:  # type: ignore[override]
         return iter(self.callbacks)

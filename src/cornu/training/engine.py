@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from cornu.backend import B
-from cornu.base import tree
+from cornu.base import config, tree
 from cornu.base.spec import Spec
 from cornu.core.state import functional, infer
 from cornu.core.variable import Variable, initialize
 from cornu.training.data import ArrayData, BatchData
+from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
 """How long a dispatch of many steps should take."""
@@ -130,7 +131,10 @@ class Engine:
         self._log_names: list[str] = []
         self._seconds_per_step: float | None = None
         self._chunk = 1
-        self._compiled_now = False  # whether a program was traced, and so compiled, since the pace was last looked at
+        self._traces = self._traces_seen = 0  # of programs, each before it was compiled
+        self.watch = Stopwatch()
+        self._form: Any = None  # the shapes of the last batch that a program was compiled for
+        self.because = "the first step"
         compiled = model._compiles
         self._compile = functools.partial(B.compile, donate=True, thorough=model.jit_compile is True)
         self._single = self._compile(self._single_step) if compiled else self._single_step
@@ -140,7 +144,7 @@ class Engine:
     # the programs, pure
 
     def _advance(self, values: list[Any], batch: Any, reset: Any) -> tuple[list[Any], Any]:
-        self._compiled_now = True
+        self._traces += 1
         pure = functional(lambda data: self.step(batch_for_step(*data)), self.variables)
         values, logs = pure(self._reset(values, reset), batch)
         self.model._last_call = None  # holds losses of the trace
@@ -291,27 +295,63 @@ class Engine:
 
         with contextlib.closing(runs):
             for first, count, dispatch in runs:
+                self.watch.lap("data")
                 interruption.check()
                 begin(first)
+                self.watch.lap("callbacks")
                 if not pending:
                     kept = [B.copy(v._value) for v in self.variables] if keep else None
                     began = time.perf_counter()
+                traces = self._traces
                 logs, bad = dispatch(first == 0)
+                compiled = self._traces > traces and not self.eager
+                if compiled:
+                    self.watch.compiled(self._cause(count, dispatch))
+                self.watch.lap("compile" if compiled else "host")
+                self.watch.counts.update(dispatches=1, steps=count)
                 pending.append((first, bad))
                 waiting += count
                 expected += count * (self._seconds_per_step or DISPATCH_SECONDS)
                 if keep or expected >= DISPATCH_SECONDS / 3:  # short dispatches follow each other without a pause
                     settle()
-                if end(first + count - 1, logs):
+                    self.watch.lap("device")
+                stop = end(first + count - 1, logs)
+                self.watch.lap("callbacks")
+                if stop:
                     break
             if pending:
                 settle()
+                self.watch.lap("device")
         return logs
+
+    def _cause(self, count: int, dispatch: Any) -> str:
+        """Why the program of a dispatch was compiled."""
+        if self.because:
+            because, self.because = self.because, ""
+            return because
+        batch = getattr(dispatch, "args", (None,))[0]  # of data that come batch by batch
+        if batch is None:
+            return (
+                "many steps on arrays" if count > 1 or not self._form else "the rows left over at the end of an epoch"
+            )
+        form = [tuple(leaf.shape) for leaf in tree.flatten(batch) if leaf is not None]
+        before, self._form = self._form, form
+        return f"batches of shapes {form}" + (f" after {before}" if before else "")
+
+    def why_slow(self) -> str:
+        """What keeps the backend from compiling the step as a whole, if anything does."""
+        programs = [self._single, *(program for pair in self._resident.values() for program in pair)]
+        return next((reason for program in programs if (reason := B.why_slow(program))), "")
+
+    @property
+    def where(self) -> str:
+        """Backend and device."""
+        return f"{B.name}, {config.settings.device or 'its default device'}"
 
     def _learn_pace(self, steps: int, seconds: float) -> None:
         """Choose how many steps the next dispatch takes; runs that compiled do not count."""
-        if self._compiled_now:
-            self._compiled_now = False
+        if self._traces > self._traces_seen:
+            self._traces_seen = self._traces
             return
         self._seconds_per_step = max(seconds / steps, 1e-9)
         self._chunk = max(1, min(int(DISPATCH_SECONDS / self._seconds_per_step), self._chunk * 16))

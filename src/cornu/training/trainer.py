@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import warnings
@@ -25,7 +26,7 @@ from cornu.core.tracking import changes, find
 from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
-from cornu.training import diagnosis
+from cornu.training import diagnosis, speed
 from cornu.training.checkpoint import Checkpoint, Position, Saver, generators
 from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
 from cornu.training.engine import (
@@ -288,9 +289,11 @@ class Trainer:
             tuple(v.trainable for v in self.variables),  # type: ignore[attr-defined]
             tuple((id(layer), layer._version) for layer in self._flatten_layers()),  # type: ignore[attr-defined]
         )
-        engine = cached[2] if cached is not None and cached[1] == key else None
+        engine: Any = cached[2] if cached is not None and cached[1] == key else None
         if engine is None:
             engine = Forward(self) if kind == "predict" else Engine(self, kind)
+            if kind == "train" and cached is not None:
+                engine.watch, engine.because = cached[2].watch, _changed(cached[1], key, self)
         self._engines = {**self._engines, kind: (changes(), key, engine)}
         return engine
 
@@ -356,13 +359,15 @@ class Trainer:
         validation_freq: Any = 1,
         checkpoint: Any = None,
         resume: bool = True,
+        profile: Any = None,
     ) -> History:
         """Train for `epochs` passes over the data; returns the History callback.
 
         `x` (and `y`) are arrays, nests of them, or `x` yields batches: a PyDataset, generator, DataLoader, iterable.
         `batch_size` defaults to 32. Ctrl-C leaves a usable model. With a folder, or a `training.Checkpoint`, as
         `checkpoint` the run's state is saved there, and the same script goes on from it after any end, to the same
-        result; `resume=False` starts anew beside it.
+        result; `resume=False` starts anew beside it. `profile`, a folder, takes a trace of the run for Perfetto or
+        TensorBoard; `explain_speed` tells afterwards where the time went.
         """
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("fit")
@@ -396,6 +401,7 @@ class Trainer:
                 validation_freq,
                 checkpoint,
                 resume,
+                profile,
             )
 
     def _fit(
@@ -411,6 +417,7 @@ class Trainer:
         validation_freq: Any,
         checkpoint: Any,
         resume: bool,
+        profile: Any,
     ) -> History:
         told = callbacks
         if not isinstance(told, CallbackList):
@@ -452,10 +459,15 @@ class Trainer:
                 seed = self._data_seed()
                 if _is_verbose(verbose):
                     print(f"Going on from {saver.found.path}.")
+            if profile is not None:
+                stack.enter_context(B.profile(os.fspath(profile)))
             interruption = stack.enter_context(Interruption(*([signal.SIGTERM] if saver is not None else [])))
+            watch = engine.watch
+            watch.asking = [type(one).__name__ for one in told.callbacks if told.asks_for_every(one, "train")]
             for epoch in range(at.epoch, epochs):
                 if self.stop_training:
                     break
+                watch.begin(epoch)
                 start = at.step if epoch == at.epoch else 0
                 told.on_epoch_begin(epoch)
                 if saver is not None and start:
@@ -464,6 +476,7 @@ class Trainer:
                     saver.begin_epoch()
                 count = start
                 total = steps or data.num_batches
+                watch.lap("callbacks")
 
                 def begin(step: int) -> None:
                     if every:
@@ -513,12 +526,14 @@ class Trainer:
                     )
                     self.stop_training = True
                 logs = dict(found.fetch()) if found is not None else dict(at.logs or {})
+                watch.lap("device")
                 if isinstance(data, BatchData):
                     data.end_of_epoch()
                 if held_out is not None and _validates(epoch, validation_freq):
                     trained = None
                     if saver is not None:
                         trained = saver.snapshot(Position(epoch, count, logs))
+                        watch.lap("checkpoint")
                     try:
                         values = self._evaluate(held_out, told, validation_steps, interruption)
                     except (KeyboardInterrupt, Terminated) as error:
@@ -526,14 +541,26 @@ class Trainer:
                             saver.interrupted(trained, error)
                         raise
                     logs |= {f"val_{name}": value for name, value in values.items()}
+                    watch.lap("validation")
                 told.on_epoch_end(epoch, logs)
+                watch.lap("callbacks")
                 if saver is not None:
                     saver.after_epoch(epoch, logs, self.stop_training, epoch + 1 == epochs)
+                    watch.lap("checkpoint")
         if self.optimizer is not None and hasattr(self.optimizer, "finalize_variable_values"):
             self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
         told.on_train_end(logs)
         self.history = told.history
         return told.history  # type: ignore[return-value]
+
+    def explain_speed(self) -> str:
+        """Where the time of the last epoch of `fit` went, what was compiled and why, and what would help most.
+
+        Prints the report and returns it. Raises StateError before the first `fit`.
+        """
+        text = speed.report(self)
+        print(text)
+        return text
 
     def evaluate(
         self,
@@ -695,6 +722,20 @@ class Trainer:
         self.compile(**arguments)
         if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+
+def _changed(before: Any, now: Any, model: Any) -> str:
+    """Why a step is compiled anew: what differs between two keys of an engine."""
+    if before[0] != now[0]:
+        return "run_eagerly or jit_compile was changed"
+    if before[1] != now[1]:
+        return "the model has other variables than before"
+    if before[2] != now[2]:
+        names = [v.path for v, old, new in zip(model.variables, before[2], now[2], strict=True) if old != new]
+        return f"trainable was changed: {', '.join(names[:4])}{', …' if len(names) > 4 else ''}"
+    old = dict(before[3])
+    names = [layer.name for layer in model._flatten_layers() if old.get(id(layer)) != layer._version]
+    return f"layers were changed (trainable, rate or the like): {', '.join(names[:4])}"
 
 
 def _is_verbose(verbose: Any) -> bool:

@@ -47,6 +47,9 @@ class JaxBackend(NamespaceBackend):
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
         self.complex, self.lu_factor, self.floor_divide = lax.complex, linalg.lu_factor, _floor_divide
 
+    def profile(self, folder: str) -> AbstractContextManager[Any]:
+        return jax.profiler.trace(folder, create_perfetto_trace=True)
+
     def devices(self) -> list[str]:
         return list(self._devices)
 

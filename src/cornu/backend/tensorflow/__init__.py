@@ -45,6 +45,10 @@ class TensorflowBackend(NamespaceBackend):
         self._scalars: dict[Any, Array] = {}
         self._local = _Local()
 
+    def profile(self, folder: str) -> AbstractContextManager[Any]:
+        taken: AbstractContextManager[Any] = tf.profiler.experimental.Profile(folder)
+        return taken
+
     def devices(self) -> list[str]:
         return ["cpu:0", *(f"gpu:{i}" for i in range(len(tf.config.list_physical_devices("GPU"))))]
 

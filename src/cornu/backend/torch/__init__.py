@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar
 
 import ml_dtypes
@@ -106,6 +108,13 @@ class TorchBackend(Backend):
     def _devices(self) -> dict[str, torch.device]:
         gpus = {f"gpu:{i}": torch.device("cuda", i) for i in range(torch.cuda.device_count())}
         return {"cpu:0": torch.device("cpu"), **gpus}
+
+    @contextmanager
+    def profile(self, folder: str) -> Iterator[None]:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with torch.profiler.profile() as found:
+            yield
+        found.export_chrome_trace(str(Path(folder) / f"trace-{time.strftime('%Y%m%d-%H%M%S')}.json.gz"))
 
     def devices(self) -> list[str]:
         return list(self._devices)
@@ -783,7 +792,11 @@ class TorchBackend(Backend):
                 return fn(*tree.map_structure(lambda leaf: None if leaf is None else self.convert(leaf), args))
             return captured(*args)
 
+        run.captured = captured  # type: ignore[attr-defined]
         return run
+
+    def why_slow(self, program: Any) -> str:
+        return program.captured.reason if hasattr(program, "captured") else ""
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
         before, self._local.inferring = self._inferring, True

@@ -1,0 +1,116 @@
+"""What `explain_speed` says of runs whose fault is known, and the traces of `fit(profile=...)`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cornu
+from cornu import callbacks, layers
+from cornu.base.errors import BackendError, StateError
+
+X = np.random.default_rng(0).normal(size=(640, 8)).astype("float32")
+Y = X[:, :1]
+
+
+def make(**options):
+    model = cornu.Sequential([cornu.Input((8,)), layers.Dense(4, name="hidden"), layers.Dense(1)])
+    model.compile("adam", "mse", **options)
+    return model
+
+
+class Every(callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def varied():
+    for i in range(8):
+        yield X[: 20 + i], Y[: 20 + i]
+
+
+def slow():
+    for i in range(20):
+        time.sleep(0.01)
+        yield X[i : i + 8], Y[i : i + 8]
+
+
+def quick():
+    for i in range(300):
+        yield X[i : i + 8], Y[i : i + 8]
+
+
+def fitted(*data, first=(X, Y), before=lambda model: None, options=None, **more):
+    model = make(**(options or {}))
+    if first is not None:
+        model.fit(*first, epochs=1, verbose=0)
+    before(model)
+    model.fit(*data, verbose=0, **more)
+    return model
+
+
+def freeze(model):
+    model.layers[0].trainable = False
+
+
+CASES = {
+    "compiling": (lambda: fitted(X, Y, first=None), "more epochs or steps: most of the time went to compiling"),
+    "shapes": (lambda: fitted(varied(), first=None), "fewer shapes: each new one compiles a program"),
+    "slow data": (lambda: fitted(slow(), first=(slow(),)), "faster data: pass arrays instead of batches"),
+    "batches": (lambda: fitted(quick(), first=(quick(),)), "arrays instead of batches"),
+    "a batch hook": (lambda: fitted(X, Y, callbacks=[Every()], epochs=2), "Every asks for every step"),
+    "eager": (lambda: fitted(X, Y, options={"run_eagerly": True}), "compiling: run_eagerly=True"),
+    "tiny steps": (lambda: fitted(X, Y, epochs=3), "larger batches"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run, expected = CASES[name]
+    text = make_run().explain_speed()
+    assert text.splitlines()[-1].startswith("What would help most: ")
+    assert expected in text.splitlines()[-1], text
+    assert capsys.readouterr().out.strip() == text
+
+
+def test_causes_of_compilations_are_named() -> None:
+    text = fitted(X, Y, before=freeze, validation_split=0.1).explain_speed()
+    assert "epoch 1: the first step" in text
+    assert "layers were changed (trainable, rate or the like): hidden" in text
+    assert "validation" in text
+    text = fitted(varied(), first=None).explain_speed()
+    assert "batches of shapes [(22, 8), (22, 1)] after [(21, 8), (21, 1)]" in text
+
+
+def test_a_step_that_torch_cannot_record_is_told() -> None:
+    class Looks(layers.Layer):
+        def call(self, x):
+            return x * float(np.asarray(x.detach()).mean() > -9)
+
+    with cornu.config.backend_scope("torch"):
+        model = cornu.Sequential([cornu.Input((8,)), Looks(), layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.fit(X, Y, epochs=2, verbose=0)
+        assert "a step that can be recorded; this one runs op by op" in model.explain_speed()
+
+
+def test_before_training() -> None:
+    with pytest.raises(StateError, match="was not trained yet: call `fit`, then `explain_speed`"):
+        make().explain_speed()
+
+
+@pytest.mark.parametrize(
+    ("backend", "found"), [("jax", "*.trace.json.gz"), ("torch", "trace-*.json.gz"), ("tensorflow", "*.xplane.pb")]
+)
+def test_a_trace_is_taken(backend: str, found: str, tmp_path: Path) -> None:
+    with cornu.config.backend_scope(backend):
+        make().fit(X, Y, epochs=1, verbose=0, profile=tmp_path)
+    assert list(tmp_path.rglob(found))
+
+
+def test_numpy_takes_none(tmp_path: Path) -> None:
+    with cornu.config.backend_scope("numpy"), pytest.raises(BackendError, match="takes no traces"):
+        cornu.backend.current().profile(str(tmp_path))
