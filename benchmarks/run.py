@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +27,7 @@ TARGETS: dict[str, dict[str, float]] = {
         "cifar": 0.35,
         "lstm": 0.9,
         "first_epoch": 0.5,
+        "first_epoch_again": 0.25,
         "build": 0.5,
         "graph": 1,
         "predict_one": 0.3,
@@ -37,16 +40,22 @@ SCRIPT = Path(__file__).with_name("workloads.py")
 
 
 def measure(library: str, workload: str, backend: str) -> float:
-    """Milliseconds, measured in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), library, workload, backend],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{library} {workload} on {backend} failed:\n{done.stderr[-2000:]}")
+    """Milliseconds, measured in a process of its own, which finds nothing that another left behind.
+
+    But `…_again` is measured in the second process of two with one home.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        for _ in range(2 if workload.endswith("_again") else 1):
+            done = subprocess.run(
+                [sys.executable, str(SCRIPT), library, workload, backend],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,
+                env={**os.environ, "CORNU_HOME": home},
+            )
+            if done.returncode:
+                raise RuntimeError(f"{library} {workload} on {backend} failed:\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
