@@ -66,7 +66,7 @@ def main() -> None:
     step = statistics.median(without) / (epochs * 40)
     print(f"{epochs} epochs of 40 steps, {step * 1e3:.2f} ms a step without checkpoints")
     print(
-        f"a checkpoint takes {each * 1e3:.0f} ms: {each / 60:.2%} of a minute (spread {min(extra):.2f}-{max(extra):.2f} s)"
+        f"a checkpoint takes {each * 1e3:.0f} ms, {each / 60:.2%} of a minute ({min(extra):.2f} to {max(extra):.2f} s for 4)"
     )
 
 

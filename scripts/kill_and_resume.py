@@ -177,7 +177,8 @@ def main() -> int:
     while kills < arguments.kills:
         data = arguments.data[ended % len(arguments.data)]
         if data not in expected:
-            expected[data] = run(Path(tempfile.mkdtemp()), data, arguments.backend, None)
+            for _ in range(2):  # the second one finds its programs compiled, as all after it
+                expected[data] = run(Path(tempfile.mkdtemp()), data, arguments.backend, None)
             print(f"{data}: undisturbed {expected[data][0]} in {expected[data][1]:.2f} s", flush=True)
         digest, seconds = expected[data]
         folder, killed, found = Path(tempfile.mkdtemp()), 0, None
