@@ -65,9 +65,8 @@ def main() -> None:
     each = statistics.median(extra) / 4  # three on the way, one at the end
     step = statistics.median(without) / (epochs * 40)
     print(f"{epochs} epochs of 40 steps, {step * 1e3:.2f} ms a step without checkpoints")
-    print(
-        f"a checkpoint takes {each * 1e3:.0f} ms, {each / 60:.2%} of a minute ({min(extra):.2f} to {max(extra):.2f} s for 4)"
-    )
+    spread = f"{min(extra):.2f} to {max(extra):.2f} s for four"
+    print(f"a checkpoint takes {each * 1e3:.0f} ms, {each / 60:.2%} of a minute ({spread})")
 
 
 if __name__ == "__main__":
