@@ -50,6 +50,7 @@ CALLS = {
     "pad": (lambda x: ops.pad(x, ((1, 1),) * 3), [(2, 3)], r"^pad\(float32\[2, 3\], "),
     "repeat": (lambda x: ops.repeat(x, -1, axis=0), [(2, 3)], r"^repeat\(float32\[2, 3\], -1, axis=0\): "),
     "repeat_each": (lambda x: ops.repeat(x, [1, 2], 1), [(2, 3)], r"^repeat\(float32\[2, 3\], \[1, 2\], 1\): "),
+    "roll": (lambda x: ops.roll(x, (1, 2), (0, 1, 2)), [(2, 3)], r"^roll\(float32\[2, 3\], .*\(2,\).*\(3,\)"),
     "einsum": (lambda a, b: ops.einsum("ij,jk->ik", a, b), [(2, 3), (2, 3)], r"^einsum\('ij,jk->ik', float32\[2, 3\]"),
     "tensordot": (lambda a, b: ops.tensordot(a, b, 1), [(2, 3), (2, 3)], r"^tensordot\(float32\[2, 3\]"),
     "bitwise_and": (

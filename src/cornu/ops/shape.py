@@ -287,19 +287,27 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Array:
 
 
 @op(promotion=None)
-def roll(x: Tensor, shift: int, axis: int | None = None) -> Array:
+def roll(x: Tensor, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Array:
     """Elements moved by `shift` along the axis (the flattened tensor where None), those leaving enter anew.
+
+    Of several shifts or axes each shift goes with its axis.
 
     >>> print(ops.roll([1, 2, 3, 4], 1))
     [4 1 2 3]
+    >>> print(ops.roll([[1, 2], [3, 4], [5, 6]], (1, 1), (0, 1)))
+    [[6 5]
+     [2 1]
+     [4 3]]
     """
     if axis is None:
         return B.reshape(roll(B.reshape(x, (-1,)), shift, 0), x.shape)
-    size = x.shape[axis]
-    shift = shift % size if size else 0
-    at = axis % x.ndim
-    head, tail = (x[(slice(None),) * at + (part,)] for part in (slice(size - shift, None), slice(0, size - shift)))
-    return B.concatenate([head, tail], axis)
+    for pair in np.broadcast(shift, axis):
+        by, along = map(int, pair)
+        size, at = x.shape[along], along % x.ndim
+        cut = size - by % size if size else 0
+        head, tail = (x[(slice(None),) * at + (part,)] for part in (slice(cut, None), slice(0, cut)))
+        x = B.concatenate([head, tail], at)
+    return x
 
 
 @op(promotion=None)

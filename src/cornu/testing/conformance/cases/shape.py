@@ -153,6 +153,11 @@ SHAPES = [
     C("reshape", (x(2, 6), 12), np.reshape, batch=False),
     C("roll", (x(2, 3), 1), np.roll, dtypes=ALL),
     C("roll", (x(2, 3), -4), np.roll, {"axis": 1}),
+    *(
+        C("roll", (x(2, 3, 4), shift, axis), np.roll)
+        for shift, axis in (((1, 2), (0, 1)), (1, [0, -1]), ((1, 5), 1), ((1, -2), None), ((0, 3), (2, 2)))
+    ),
+    C("roll", (x(2, 0), (1, 1), (0, 1)), np.roll),
     C("squeeze", (x(2, 1, 3, 1),), np.squeeze, dtypes=ALL),
     C("squeeze", (x(2, 1, 3, 1), -1), np.squeeze),
     C("split", (x(4, 6), 3), _split, {"axis": 1}, dtypes=ALL),
