@@ -9,7 +9,7 @@ import pytest
 
 import cornu
 from cornu import ops
-from cornu.base.errors import CornuError
+from cornu.base.errors import CornuError, OpError
 from cornu.core import op as op_module
 
 # The call on arrays of these shapes, and what its message says.
@@ -87,3 +87,19 @@ def test_the_same_error_from_every_path(name, backend, monkeypatch):
     kind, _, text = eager.partition(": ")
     assert kind in ("OpError", "ShapeError", "DTypeError", "ArgumentError")
     assert re.search(expected, text), text
+
+
+@pytest.mark.parametrize("backend", ["jax", "numpy", "torch", "tensorflow"])
+def test_integers_have_no_negative_powers(backend):
+    with cornu.config.backend_scope(backend):
+        for base in (2, [2, 3]):
+            with pytest.raises(OpError, match=r"^power\(int32\[\d?\], int32\[\]\): .*[Ii]ntegers .*negative"):
+                ops.power(base, -1)
+        assert ops.power(2, 3) == 8
+        assert ops.power(2.0, -1) == 0.5
+        assert list(ops.vectorized_map(lambda n: ops.power(2, n), ops.array([1, 3]))) == [2, 8]
+        if backend in ("jax", "torch"):  # the others find out when the program runs
+            with pytest.raises(OpError, match="negative"):
+                ops.power(cornu.KerasTensor((2,), "int32"), -1)
+            with pytest.raises(OpError, match="negative"):
+                ops.jit(lambda x: ops.power(x, -1))(ops.array([2, 3]))

@@ -15,6 +15,7 @@ import ml_dtypes
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import checkpoint
@@ -39,6 +40,7 @@ _WITH_NUMBERS = "arctan2 gcd logical_and logical_or logical_xor nextafter".split
 _NO = NotImplemented
 _UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.int64}
 """What few kernels know, computed in another dtype."""
+_SIGNED = (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @functools.cache
@@ -94,7 +96,7 @@ class TorchBackend(Backend):
         for name in _WITH_NUMBERS:
             setattr(self, name, _in_int64(_with_numbers(getattr(torch, name))))
         self.rint, self.stop_gradient, self.i0e = torch.round, torch.Tensor.detach, torch.special.i0e
-        self.negative, self.transpose, self.power = torch.neg, torch.permute, torch.pow
+        self.negative, self.transpose = torch.neg, torch.permute
         self.equal = _in_int64(torch.eq)
         self.left_shift, self.right_shift = torch.bitwise_left_shift, torch.bitwise_right_shift
         self.floor_divide, self.fmod, self.mod = (
@@ -166,6 +168,14 @@ class TorchBackend(Backend):
 
     def minimum(self, a: Any, b: Any) -> Array:
         return torch.clamp(a, max=b) if isinstance(b, int | float) else _minimum(a, b)
+
+    def power(self, a: Any, b: Any) -> Array:
+        # A number is seen to be negative even while a program is made.
+        if getattr(b, "ndim", 1) == 0 and b.dtype in _SIGNED and not self.is_tracing(b):
+            with _disable_current_modes():
+                if b < 0:
+                    raise ValueError("Integers to negative integer powers are not allowed.")
+        return torch.pow(a, b)
 
     def isfinite(self, x: Array) -> Array:
         return torch.eq(x - x, 0) if x.is_floating_point() else torch.isfinite(x)  # PyTorch's own is five kernels
@@ -436,8 +446,8 @@ class TorchBackend(Backend):
         return stack
 
     def is_tracing(self, x: Any) -> bool:
-        if isinstance(x, FakeTensor):
-            return True
+        if isinstance(x, FakeTensor) or (isinstance(x, torch.Tensor) and is_functorch_wrapped_tensor(x)):
+            return True  # in inference, or within `vectorized_map`
         return active.recorder is not None and isinstance(x, torch.Tensor) and active.recorder.is_traced(x)
 
     # indexed access
