@@ -195,7 +195,7 @@ def hard_shrink(x: Tensor, threshold: float = 0.5) -> Array:
     >>> print(ops.hard_shrink([0.5, 0.75, -2]))
     [ 0.    0.75 -2.  ]
     """
-    return B.where(B.abs(x) > threshold, x, 0 * x)
+    return B.where(B.abs(x) <= threshold, 0, x)
 
 
 @op(promotion="float")
@@ -235,7 +235,7 @@ def sparse_plus(x: Tensor) -> Array:
     >>> print(ops.sparse_plus([0.0, 1.0, 3.0]))
     [0.25 1.   3.  ]
     """
-    return B.where(x <= -1, 0 * x, B.where(x < 1, (x + 1) * (x + 1) / 4, x))
+    return B.where(x <= -1, 0, B.where(x < 1, (x + 1) * (x + 1) / 4, x))
 
 
 @op

@@ -157,6 +157,12 @@ UNARY_WITH_ARGUMENTS = [
     C("view", (ints(2, 4, high=9), "float32"), lambda x, dtype: x.view(dtype)),
 ]
 
+
+def _inverse(name: str) -> dict[str, Any]:
+    """1 / op(x), which tells 0 from -0."""
+    return {"call": lambda ops, x: 1 / getattr(ops, name)(x), "gradient": False, "label": "inverse"}
+
+
 # Where formulas written carelessly go wrong.
 EDGES = [
     *(C(name, (x(0, 3),), getattr(np, name), dtypes=ONE, batch=False) for name in "exp negative isnan square".split()),
@@ -171,6 +177,7 @@ EDGES = [
     C("fmax", (v(nan, 1, nan, inf, 2), v(1, nan, nan, -inf, 3)), np.fmax, gradient=False),
     C("fmin", (v(nan, 1, nan, inf, 2), v(1, nan, nan, -inf, 3)), np.fmin, gradient=False),
     C("fmod", (v(5, -5, 5, -5, 5.5, 3, inf), v(3, 3, -3, -3, inf, 0, 2)), np.fmod, gradient=False),
+    C("hard_shrink", (v(-0.3, 0.3, nan, -2),), lambda x: np.array([inf, inf, nan, -0.5]), **_inverse("hard_shrink")),
     C("heaviside", (v(-1, -0.0, 0, 2, nan), 0.5), np.heaviside, gradient=False),
     C("hypot", (v(3e30, 3e-30, inf, 0), v(4e30, 4e-30, nan, 0)), np.hypot, dtypes=ONE, gradient=False, tolerance=1e-30),
     C("i0", (v(0, 1e-3, 20, -85, 90),), special.i0, dtypes=ONE, gradient=False),
@@ -216,6 +223,7 @@ EDGES = [
     C("silu", (v(-1e4, -30, 0, 1e4),), lambda x: x * _expit(x)),
     C("softmax", (v([[1e4, 0, -1e4]]),), lambda x: special.softmax(x, -1), dtypes=HALVES),
     C("softmax", (v([[-inf, 0, 1]]),), lambda x: special.softmax(x, -1), gradient=False),
+    C("sparse_plus", (v(-2, -1, nan, 2),), lambda x: np.array([inf, inf, nan, 0.5]), **_inverse("sparse_plus")),
     C("softplus", (v(-1e4, -100, 0, 100, 1e4),), lambda x: np.logaddexp(0, x)),
     C("std", (v(1e4, 1e4 + 1, 1e4 + 2),), np.std, dtypes=ONE, gradient=False),
     C("sum", (x(0, 3),), np.sum, {"axis": 0}, dtypes=ALL, batch=False),
