@@ -278,7 +278,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, sa
     if "config" not in config:
         return {key: deserialize(value, custom_objects) for key, value in config.items()}
     if kind == "function":
-        return find(config["config"], config.get("module"), custom_objects, config.get("registered_name"))
+        return find(config["config"], config.get("module"), custom_objects)
     if kind in ("DTypePolicy", "FloatDTypePolicy", "Policy", "DTypePolicyMap"):
         return policies.deserialize(config, dict(custom_objects or {}))
     cls = find(kind, config.get("module"), custom_objects, config.get("registered_name"))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
-from cornu import ops
 from cornu.base import tree
 from cornu.base.errors import ArgumentError, GraphError, did_you_mean
 from cornu.core import configurable, masks
 from cornu.core.graph import Function
-from cornu.core.names import snake_case
 from cornu.core.symbolic import KerasTensor, Node, OpCall
 from cornu.layers.core.input_layer import Input, InputLayer
 from cornu.layers.layer import Layer
+from cornu.models import op_entries
 from cornu.models.model import Model, fitting
 
 __all__ = ["Functional"]
@@ -145,33 +145,38 @@ class Functional(Model):
     def get_config(self) -> dict[str, Any]:
         if not (type(self) is Functional or type(self).__init__ in (Model.__init__, Functional.__init__)):
             return Layer.get_config(self)  # a user's class with a constructor of its own
-        operations = self._operations
         index: dict[Node, int] = {}
-        counts: dict[Any, int] = {}
+        calls: dict[Any, list[Node]] = {}
         for node in self._function.nodes:
-            index[node] = counts.get(node.operation, 0)
-            counts[node.operation] = index[node] + 1
+            others = calls.setdefault(node.operation, [])
+            index[node] = len(others)
+            others.append(node)
 
         def place(tensor: KerasTensor) -> list[Any]:
             return [tensor._node.operation.name, index[tensor._node], tensor._index]  # type: ignore[union-attr,index]
 
-        def data(leaf: Any) -> Any:
+        def described(leaf: Any) -> Any:
             if isinstance(leaf, KerasTensor):
-                described = {"shape": list(leaf.shape), "dtype": leaf.dtype, "keras_history": place(leaf)}
-                return {"class_name": "__keras_tensor__", "config": described}
+                config = {"shape": list(leaf.shape), "dtype": leaf.dtype, "keras_history": place(leaf)}
+                return {"class_name": "__keras_tensor__", "config": config}
             return leaf
 
+        def data(structure: Any) -> Any:
+            return tree.map_structure(described, structure)
+
         layers = []
-        for operation in operations:
-            entry = configurable.serialize(operation) if isinstance(operation, Layer) else _op_data(operation)
-            entry["name"] = operation.name
-            if isinstance(operation, Layer) and operation.get_build_config():
+        for operation in self._operations:
+            nodes = [node for node in calls[operation] if node.inputs]
+            if not isinstance(operation, Layer):
+                layers.append(op_entries.described(operation, nodes, data))
+                continue
+            entry = configurable.serialize(operation) | {"name": operation.name}
+            if operation.get_build_config():
                 entry["build_config"] = operation.get_build_config()
-            nodes = [node for node in self._function.nodes if node.operation is operation and node.inputs]
             entry["inbound_nodes"] = [
                 {
-                    "args": [configurable.serialize(tree.map_structure(data, arg)) for arg in node.args],
-                    "kwargs": configurable.serialize(tree.map_structure(data, node.kwargs)),
+                    "args": configurable.serialize(data(list(node.args))),
+                    "kwargs": configurable.serialize(data(node.kwargs)),
                 }
                 for node in nodes
             ]
@@ -237,11 +242,6 @@ def _check_names(operations: list[Any]) -> None:
         seen[operation.name] = operation
 
 
-def _op_data(operation: OpCall) -> dict[str, Any]:
-    config = {"name": operation.name, "op": operation.fn.__name__}
-    return {"module": "cornu.ops", "class_name": "__op__", "config": config, "registered_name": None}
-
-
 def _is_flat_place(structure: Any) -> bool:
     return isinstance(structure, list | tuple) and len(structure) == 3 and isinstance(structure[0], str)
 
@@ -254,109 +254,93 @@ def _flat_places(structure: Any) -> list[Any]:
     return [place for item in items for place in _flat_places(item)]
 
 
-_OPS: dict[str, Any] = dict.fromkeys(ops.image.__all__, ops.image) | dict.fromkeys(ops.__all__, ops)
-"""Where an op of a file stands."""
+def _is_place(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
 
-def _is_op(entry: dict[str, Any]) -> bool:
-    if entry.get("module") or entry["class_name"] == "__op__":
-        return entry["class_name"] == "__op__" or entry["module"].startswith("keras.src.ops")
-    # Old HDF5 files do not say; the configurations of layers have more in them.
-    return "trainable" not in entry["config"] and snake_case(entry["class_name"]) in _OPS
+def _places_in(structure: Any) -> list[tuple[str, int, int]]:
+    """The tensors that the arguments of a call refer to: operation, its call, the output of it."""
+    found: list[tuple[str, int, int]] = []
+
+    def look(value: Any) -> Any:
+        if _is_place(value):
+            found.append(tuple(value["config"]["keras_history"]))
+            return True
+        return None
+
+    tree.traverse(look, structure)
+    return found
 
 
-def _node(entry: dict[str, Any], node: Any) -> dict[str, Any]:
+def _node(operation: Any, entry: dict[str, Any], node: Any) -> dict[str, Any]:
     """The arguments of a call in our form, from those of Keras 3 or Keras 2."""
     if isinstance(node, list):  # Keras 2: [[name, node, output, keywords], …]
         tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": place[:3]}} for place in node]
         return {"args": [_alone(tensors)], "kwargs": node[0][3] if len(node[0]) > 3 else {}}
-    if not _is_op(entry):
-        return node
-    # Keras 3 keeps what is no tensor in the op's configuration.
-    args, settings = list(node["args"]), {k: v for k, v in entry["config"].items() if k not in ("name", "op")}
-    if entry["class_name"] == "GetItem" and isinstance(args[1], list) and not all(isinstance(i, int) for i in args[1]):
-        args[1] = {"class_name": "__tuple__", "items": args[1]}  # JSON has no tuples
-    return {"args": args, "kwargs": settings | node["kwargs"]}
+    return op_entries.arguments(operation, entry, node) if isinstance(operation, OpCall) else node
 
 
 def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
     """The graph of a configuration: layers are made first, then called as soon as their arguments exist."""
     operations: dict[str, Any] = {}
-    made: dict[tuple[str, int, int], KerasTensor] = {}
-    waiting: list[tuple[str, int, dict[str, Any]]] = []
+    made: dict[tuple[str, int], list[Any]] = {}  # the outputs of each call of an operation
+    nodes: dict[tuple[str, int], dict[str, Any]] = {}
     for entry in config["layers"]:
         name = entry.get("name") or entry["config"]["name"]
-        if _is_op(entry):
-            op_name = entry["config"].get("op") or snake_case(entry["class_name"])
-            if op_name not in _OPS:
-                raise ArgumentError(
-                    f"The file names the op {op_name!r}, which does not exist.{did_you_mean(op_name, _OPS)}"
-                )
-            operation: Any = OpCall(getattr(_OPS[op_name], op_name), name)
+        if op_entries.is_op(entry):
+            operation: Any = op_entries.made(entry)
         else:
             operation = configurable.deserialize({k: v for k, v in entry.items() if k != "inbound_nodes"})
         operations[name] = operation
         if isinstance(operation, InputLayer):
-            made[name, 0, 0] = operation.nodes[0].outputs
+            made[name, 0] = [operation.nodes[0].outputs]
         for i, node in enumerate(entry["inbound_nodes"]):
-            waiting.append((name, i, _node(entry, node)))
-
-    def is_place(value: Any) -> bool:
-        return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
-
-    def places_in(structure: Any) -> list[tuple[str, int, int]]:
-        """The tensors that the arguments of a call refer to: operation, its call, the output of it."""
-        found: list[tuple[str, int, int]] = []
-
-        def look(value: Any) -> Any:
-            if is_place(value):
-                found.append(tuple(value["config"]["keras_history"]))
-                return True
-            return None
-
-        tree.traverse(look, structure)
-        return found
+            nodes[name, i] = _node(operation, entry, node)
+    used = {key: _places_in(node) for key, node in nodes.items()}
 
     # Keras counts the calls of a nested model from 1: its own graph is call 0.
-    calls = Counter(name for name, _, _ in waiting)
-    last: dict[str, int] = {}
-    for name, i, _ in [p for *_, node in waiting for p in places_in(node)] + _flat_places(
-        [config["input_layers"], config["output_layers"]]
-    ):
-        last[name] = max(i, last.get(name, 0))
+    calls, last = Counter(name for name, _ in nodes), Counter[str]()
+    for name, i, _ in [
+        *itertools.chain(*used.values()),
+        *_flat_places([config["input_layers"], config["output_layers"]]),
+    ]:
+        last[name] = max(i, last[name])
 
-    def output_of(name: str, call: int, output: int) -> KerasTensor | None:
-        return made.get((name, call - max(0, last.get(name, 0) - max(calls[name] - 1, 0)), output))
+    def call_of(name: str, call: int) -> tuple[str, int]:
+        return name, call - max(0, last[name] - max(calls[name] - 1, 0))
+
+    def output_of(name: str, call: int, output: int) -> KerasTensor:
+        outputs = made.get(call_of(name, call), [])
+        if not 0 <= output < len(outputs):
+            raise GraphError(f"The configuration names a tensor {[name, call, output]!r} that no layer makes.")
+        return outputs[output]
 
     def fill(value: Any) -> Any:
-        return output_of(*value["config"]["keras_history"]) if is_place(value) else None
+        return output_of(*value["config"]["keras_history"]) if _is_place(value) else None
 
-    def is_ready(node: dict[str, Any]) -> bool:
-        return all(output_of(*place) is not None for place in places_in((node["args"], node["kwargs"])))
-
-    while waiting:
-        later = []
-        for name, i, node in waiting:
-            if is_ready(node) and all(w[0] != name for w in later):
-                args, kwargs = tree.traverse(fill, (node["args"], node["kwargs"]))
-                args = [arg if isinstance(arg, KerasTensor) else configurable.deserialize(arg) for arg in args]
-                outputs = operations[name](*args, **{k: configurable.deserialize(v) for k, v in kwargs.items()})
-                for j, tensor in enumerate(tree.flatten(outputs)):
-                    made[name, i, j] = tensor
-            else:
-                later.append((name, i, node))
-        if len(later) == len(waiting):
-            raise GraphError(
-                f"The graph of the configuration does not close: {later[0][0]!r} waits for inputs nobody makes."
-            )
-        waiting = later
+    needs = {
+        (name, i): iter([*(call_of(*place[:2]) for place in used[name, i]), *([(name, i - 1)] if i else ())])
+        for name, i in nodes
+    }
+    ready = deque(needs)
+    blocked: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    while ready:
+        key = ready.popleft()
+        missing = next((need for need in needs[key] if need not in made), None)
+        if missing is not None:
+            blocked.setdefault(missing, []).append(key)
+            continue
+        args, kwargs = tree.traverse(fill, (nodes[key]["args"], nodes[key]["kwargs"]))
+        args = [arg if isinstance(arg, KerasTensor) else configurable.deserialize(arg) for arg in args]
+        outputs = operations[key[0]](*args, **{k: configurable.deserialize(v) for k, v in kwargs.items()})
+        made[key] = tree.flatten(outputs)
+        ready.extend(blocked.pop(key, ()))
+    for (name, _), ((waiting, _), *_) in blocked.items():
+        raise GraphError(f"The graph of the configuration does not close: {waiting!r} waits for {name!r}.")
 
     def places(structure: Any) -> Any:
         if _is_flat_place(structure):
-            found = output_of(*structure)
-            if found is None:
-                raise GraphError(f"The configuration names an input or output {structure!r} that no layer makes.")
-            return found
+            return output_of(*structure)
         if isinstance(structure, dict):
             return {key: places(value) for key, value in structure.items()}
         return [places(item) for item in structure]

@@ -26,6 +26,7 @@ class Sequential(Model):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self._stack: list[Layer] = []
+        self._taken: set[str] = set()  # of the stack, when of its length
         self._symbols: tuple[KerasTensor, Any] | None = None
         for layer in layers or ():
             self.add(layer)
@@ -40,7 +41,9 @@ class Sequential(Model):
             if not callable(layer):
                 raise ArgumentError(f"{self._label()}.add takes a layer, got {layer!r} ({type(layer).__name__}).")
             layer = configurable.find("Lambda", "keras.layers")(layer)
-        if any(layer.name == other.name for other in self._stack):
+        if len(self._taken) != len(self._stack):
+            self._taken = {other.name for other in self._stack}
+        if layer.name in self._taken and any(layer.name == other.name for other in self._stack):
             raise ArgumentError(
                 f"{self._label()} has a layer named {layer.name!r} already; give the new one another `name`."
                 + (" It is the same layer: one stack cannot hold it twice." if layer in self._stack else "")
@@ -50,7 +53,7 @@ class Sequential(Model):
                 raise ArgumentError(
                     f"{self._label()}: an Input belongs at the beginning, before {self._stack[0].name!r}."
                 )
-            self._stack.append(layer)
+            self._put(layer)
             tensor = layer.nodes[0].outputs
             self._symbols = (tensor, tensor)
             return
@@ -64,7 +67,11 @@ class Sequential(Model):
             self.built = self._traced = True
         else:
             self.built = False
+        self._put(layer)
+
+    def _put(self, layer: Layer) -> None:
         self._stack.append(layer)
+        self._taken.add(layer.name)
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the top layer off and return it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+import numpy as np
+
 from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
@@ -50,6 +52,17 @@ class Adafactor(Optimizer):
             self._moments.append(
                 [self.add_variable(s, dtype=variable.dtype, name=f"{prefix}_{n}") for n, s in sizes.items()]
             )
+
+    def _saved(self) -> list[Any]:
+        """With three slots for every variable, of which some are not used: rows, columns, the whole."""
+        if not self.built:
+            return super()._saved()
+        found: list[Any] = self.variables[: len(self.variables) - sum(map(len, self._moments))]
+        for variable, slots in zip(self._trainable_variables, self._moments, strict=True):
+            zero = np.zeros((), "float32")
+            whole = np.broadcast_to(zero, variable.shape)
+            found += [zero, zero, *slots] if len(slots) == 1 else [*slots, whole]
+        return found
 
     def update_step(self, gradient: Array, variable: Variable, learning_rate: Array) -> None:
         """The rule."""

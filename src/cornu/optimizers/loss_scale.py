@@ -52,6 +52,9 @@ class LossScaleOptimizer(Optimizer):
         """Its own state and the inner optimizer's."""
         return [*self._variables, *self.inner_optimizer.variables]
 
+    def _saved(self) -> list[Any]:
+        return [*self._variables, *self.inner_optimizer._saved()]
+
     @property
     def learning_rate(self) -> Any:
         """The inner optimizer's."""

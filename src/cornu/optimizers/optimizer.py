@@ -311,18 +311,24 @@ class Optimizer(Configurable):
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state into a mapping."""
-        for i, variable in enumerate(self.variables):
+        for i, variable in enumerate(self._saved()):
             store[str(i)] = variable
 
     def load_own_variables(self, store: Any) -> None:
         """Read the state from the mapping that `save_own_variables` wrote."""
-        if len(store) != len(self.variables):
+        saved = self._saved()
+        if len(store) != len(saved):
             raise ArgumentError(
-                f"{self.name} has {len(self.variables)} variables, the file holds {len(store)}: it was saved with "
+                f"{self.name} has {len(saved)} variables, the file holds {len(store)}: it was saved with "
                 "other settings, or the optimizer is not built yet."
             )
-        for i, variable in enumerate(self.variables):
-            variable.assign(store[str(i)])
+        for i, variable in enumerate(saved):
+            if isinstance(variable, Variable):
+                variable.assign(store[str(i)])
+
+    def _saved(self) -> list[Any]:
+        """The state as it stands in files, in Keras' order; arrays where Keras has a variable that is not needed."""
+        return self.variables
 
     # the step
 

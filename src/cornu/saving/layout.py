@@ -54,10 +54,8 @@ def _saves(value: Any) -> bool:
 
 def _groups(model: Any, optimizer: Any) -> Iterator[tuple[str, Any]]:
     """(group, object) of everything that is saved: of the model, and of the optimizer."""
-    for path, obj in places(model):
+    for path, obj in [*places(model), *(() if optimizer is None else places(optimizer, "optimizer"))]:
         yield f"{path}/vars" if path else "vars", obj
-    if optimizer is not None:
-        yield "optimizer/vars", optimizer
 
 
 def write(file: Any, model: Any, optimizer: Any = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from cornu.base.errors import ArgumentError
 from cornu.layers.attention.base import ProjectedAttention
@@ -17,6 +17,8 @@ class MultiHeadAttention(ProjectedAttention):
     of more axes attend over `attention_axes`, by default over all but the first and the last. Masks and the further
     options are those of ProjectedAttention. https://arxiv.org/abs/1706.03762
     """
+
+    _saved_as: ClassVar[dict[str, str]] = {"gate_dense": "_gate_dense"}
 
     def __init__(
         self,
