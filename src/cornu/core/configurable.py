@@ -221,12 +221,12 @@ def serialize(obj: Any) -> Any:
         raise ArgumentError(
             f"{obj!r} cannot be saved: it has no `get_config`. Give its class one, or derive it from a Cornu class."
         )
-    cls = type(obj)
+    cls, module = type(obj), _module_of(type(obj))
     return {
-        "module": _module_of(cls),
+        "module": module,
         "class_name": vars(cls).get("_public_name", cls.__name__),
         "config": obj.get_config(),
-        "registered_name": _own_registered_name(cls) if _module_of(cls) is None else None,
+        "registered_name": get_registered_name(cls) if module is None else None,
     }
 
 
@@ -239,7 +239,7 @@ def _serialize_function(fn: Any) -> Any:
         raise ArgumentError(
             "A lambda cannot be saved. Define a function and register it with `@cornu.saving.register_serializable()`."
         )
-    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
 
 
 def _module_of(obj: Any) -> str | None:
