@@ -34,7 +34,8 @@ class LoadLimits:
 
     bytes: int = 64 << 30
     """Memory of all arrays together."""
-    layers: int = 100_000
+    layers: int = 500_000
+    """Objects in a configuration: layers, and what describes them, some five to eight for each."""
     depth: int = 100
     """Objects within objects, in configurations and in files."""
     members: int = 1_000_000

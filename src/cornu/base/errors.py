@@ -108,7 +108,7 @@ def plain(text: Any, most: int = 100) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'adam'?"`, or `""` when no known name is near."""
     by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:100].lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
@@ -117,7 +117,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str], aliases: Iterabl
     known = sorted(set(known))
     article = "An" if kind[0] in "aeiou" else "A"
     return UnknownNameError(
-        f"Unknown {kind} {name!r}.{did_you_mean(str(name), [*known, *aliases])} Known: {', '.join(known)}. "
+        f"Unknown {kind} {plain(repr(name))}.{did_you_mean(str(name), [*known, *aliases])} Known: {', '.join(known)}. "
         f"{article} {kind} of your own: pass the object itself, or register it with "
         f"`@cornu.saving.register_serializable()`."
     )

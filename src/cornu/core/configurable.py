@@ -9,8 +9,11 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from cornu.base import policies
-from cornu.base.errors import ArgumentError, UnknownNameError, did_you_mean
+from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import ArgumentError, UnknownNameError, UnsafeFileError, did_you_mean, plain
 from cornu.base.policies import DTypePolicy
 
 T = TypeVar("T")
@@ -37,6 +40,10 @@ PACKAGES = {
     "keras.ops": "cornu.ops",
 }
 """The only modules in which names from files are looked up: our own public packages, by their Keras names."""
+_COMPUTING = ("keras.activations", "keras.losses", "keras.metrics", "keras.ops")
+"""The packages whose functions do nothing but compute, which files may name."""
+_NOT_IN_FILES = ("TFSMLayer", "TorchModuleWrapper", "deserialize", "get", "serialize")
+"""What is public in these packages and either runs code from elsewhere or is no function to compute with."""
 
 
 def package(name: str) -> Any:
@@ -233,7 +240,7 @@ def serialize(obj: Any) -> Any:
 def _serialize_function(fn: Any) -> Any:
     name = _names.get(fn, fn.__name__)
     module = _module_of(fn)
-    if module in ("keras.activations", "keras.losses", "keras.metrics", "keras.ops"):
+    if module in _COMPUTING:
         return name
     if name == "<lambda>":
         raise ArgumentError(
@@ -268,9 +275,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None, sa
     if kind == "__tuple__":
         return tuple(deserialize(item, custom_objects) for item in config["items"])
     if kind in ("__numpy__", "__tensor__"):
-        import numpy as np
-
-        return np.asarray(config["config"]["value"], config["config"]["dtype"])
+        return np.asarray(config["config"]["value"], standardize_dtype(config["config"]["dtype"]))
     if kind == "__ellipsis__":
         return Ellipsis
     if kind == "__slice__":
@@ -294,19 +299,25 @@ def find(
     custom_objects: Mapping[str, Any] | None = None,
     registered_name: str | None = None,
 ) -> Any:
-    """The class or function of this name: custom objects, what was registered, then our public packages."""
+    """The class or function of this name: custom objects, what was registered, then our public packages.
+
+    Of these, classes that have configurations, and functions that compute.
+    """
     for candidate in (registered_name, name, f"Custom>{name}"):
         found = get_registered_object(candidate, custom_objects) if candidate else None
         if found is not None:
             return found
-    first = PACKAGES.get(module) if module else None
-    for package in [first] if first else PACKAGES.values():
-        public = importlib.import_module(package)
+    if name in _NOT_IN_FILES:
+        raise UnsafeFileError(f"A configuration may not name {name!r}: make that part of the model by code.")
+    for offered in [module] if module in PACKAGES else PACKAGES:
+        public = importlib.import_module(PACKAGES[offered])
         if name in getattr(public, "__all__", ()):
-            return getattr(public, name)
+            found = getattr(public, name)
+            if hasattr(found, "from_config") or (offered in _COMPUTING and inspect.isfunction(found)):
+                return found
     known = {key.partition(">")[2] or key for key in _registered} | {key for s in _scopes for key in s}
     known |= {n for p in PACKAGES.values() for n in getattr(importlib.import_module(p), "__all__", ())}
     raise UnknownNameError(
-        f"Nothing is known by the name {registered_name or name!r}.{did_you_mean(name, known)} If it is your own, "
-        "register it with `@cornu.saving.register_serializable()` or pass `custom_objects={...}`."
+        f"Nothing is known by the name {plain(repr(registered_name or name))}.{did_you_mean(name, known)} "
+        "If it is your own, register it with `@cornu.saving.register_serializable()` or pass `custom_objects={...}`."
     )

@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Sequential": "cornu.models.sequential",
         "clone_model": "cornu.models.cloning",
         "load_model": "cornu.saving",
-        "model_from_json": "cornu.models.model",
+        "model_from_json": "cornu.saving.models",
         "save_model": "cornu.saving",
     },
 )

@@ -264,8 +264,3 @@ def _functional_class(cls: type, functional: type) -> type:
     if cls is Model:
         return functional
     return type(cls.__name__, (cls, functional), {"__module__": cls.__module__, "__doc__": cls.__doc__})
-
-
-def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Model:
-    """The model that `to_json` described, with new weights."""
-    return configurable.deserialize(json.loads(json_string), custom_objects)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from cornu.base import config
-from cornu.base.errors import FileFormatError
-from cornu.saving.stored import corrupt, unsafe
+from cornu.saving.stored import corrupt, parsing, unsafe
 
 _FREE = 64 << 20
 """Members up to this size may be compressed as much as they like."""
+_HEADER = 30
+"""Bytes before the name of a member."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether the file begins as an archive; one that only ends as an archive might be two files in one."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\3\4"
 
 
 def members(path: Path, known: tuple[str, ...]) -> dict[str, bytes]:
@@ -24,34 +30,29 @@ def members(path: Path, known: tuple[str, ...]) -> dict[str, bytes]:
     CorruptFileError for what is cut off, overlaps or fails its checksum.
     """
     limits = config.load_limits()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            listed = archive.infolist()
-            if len(listed) > limits.members:
-                raise unsafe(path, None, f"holds {len(listed)} members, the limit is {limits.members}.")
-            _check_names(path, [info.orig_filename for info in listed], known)
-            end = 0
-            for info in sorted(listed, key=lambda info: info.header_offset):
-                _check_member(path, info, end)
-                end = info.header_offset + info.compress_size
-            return {info.filename: _inflated(path, archive, info) for info in listed if info.filename in known}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise corrupt(path, None, f"cannot be read as a zip archive: {error}.") from error
+    with parsing(path, None, "cannot be read as a zip archive"), zipfile.ZipFile(path) as archive:
+        listed = archive.infolist()
+        if len(listed) > limits.members:
+            raise unsafe(path, None, f"holds {len(listed)} members, the limit is {limits.members}.")
+        _check_names(path, [info.orig_filename for info in listed], known)
+        end = 0
+        for info in sorted(listed, key=lambda info: info.header_offset):
+            _check_member(path, info, end)
+            end = info.header_offset + _HEADER + len(info.orig_filename.encode()) + info.compress_size
+        return {info.filename: _inflated(path, archive, info) for info in listed if info.filename in known}
 
 
 def _check_names(path: Path, names: list[str], known: tuple[str, ...]) -> None:
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for name in names:
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in name:
             raise unsafe(path, name, "a member's name leads out of the archive.")
-        if name in seen:
+        if parts in seen:
             raise unsafe(path, name, "stands in the archive twice.")
         if name not in known and parts[:1] != ("assets",):
             raise unsafe(path, name, "is a member that no saved model has.")
-        seen.add(name)
+        seen.add(parts)
 
 
 def _check_member(path: Path, info: zipfile.ZipInfo, end: int) -> None:

@@ -29,11 +29,11 @@ def atomic_write(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
         raise ArgumentError(f"The file {path} exists already; pass overwrite=True, or another name.")
     if not path.parent.is_dir():
         raise ArgumentError(f"The folder {path.parent} does not exist; make it first.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    temporary = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}{PART}")  # 255 bytes at most
     raw = io.FileIO(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "r+")
     try:
         with io.BufferedRandom(raw, 1 << 20) as file:  # writes again what a short write left
-            yield file  # type: ignore[misc]
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

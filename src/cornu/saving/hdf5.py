@@ -25,13 +25,16 @@ import numpy as np
 
 from cornu.base import config
 from cornu.base.errors import CornuError, CorruptFileError, UnsafeFileError
-from cornu.saving.stored import Stored, check_size, corrupt, unsafe
-from cornu.saving.tensors import TensorFile, write
+from cornu.saving.stored import Stored, check_size, corrupt, parsing, unsafe
+from cornu.saving.tensors import TensorFile, is_text, parse_json, write
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _TEXTS = ("layer_names", "weight_names", "model_config", "training_config")
 _FREE = 64 << 20
 """Arrays up to this size may be compressed as much as they like."""
+_ATTRIBUTE = 1 << 16
+"""Bytes of an attribute, at most; texts of varying length take 16 here, and stand elsewhere in the file."""
+_BEGIN = b"\x89HDF\r\n\x1a\n"
 _MARK = b"cornu sha256"
 
 
@@ -61,16 +64,12 @@ def opened(source: Path | bytes, shown: Any = None) -> Iterator[Contents]:
         yield _isolated(source, shown)
         return
     with contextlib.ExitStack() as stack:
-        try:
-            if isinstance(source, Path):
-                _verify(source)
+        with parsing(shown, None, "cannot be read as HDF5"):
+            with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as content:
+                _verify(content, shown)
             stack.enter_context(_without_plugins())
             file: Any = stack.enter_context(h5py.File(source if isinstance(source, Path) else io.BytesIO(source), "r"))
             contents = _contents(file, str(shown))
-        except CornuError:
-            raise
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise corrupt(shown, None, f"cannot be read as HDF5: {error}.") from error
         yield contents
 
 
@@ -85,22 +84,23 @@ def writing(file: BinaryIO) -> Iterator[Any]:
     file.write(_MARK + hashlib.sha256(data).digest())
 
 
-def _verify(path: Path) -> None:
-    """Compare the digest behind the file, which HDF5 passes over, if there is one."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - len(_MARK) - 32))
-        mark, expected = file.read(len(_MARK)), file.read()
-        if mark != _MARK:
-            return
-        file.seek(0)
-        digest, left = hashlib.sha256(), size - len(_MARK) - 32
-        while left:
-            block = file.read(min(left, 1 << 20))
-            digest.update(block)
-            left -= len(block)
+def _verify(file: Any, shown: Any) -> None:
+    """Compare the first bytes, and the digest behind the file, which HDF5 passes over, if there is one."""
+    if file.read(len(_BEGIN)) != _BEGIN:  # HDF5 would look for them further on, too
+        raise corrupt(shown, None, "is no zip archive and cannot be read as HDF5: it begins otherwise.")
+    left = max(0, file.seek(0, io.SEEK_END) - len(_MARK) - 32)
+    file.seek(left)
+    mark, expected = file.read(len(_MARK)), file.read()
+    if mark != _MARK:
+        return
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left:
+        block = file.read(min(left, 1 << 20))
+        digest.update(block)
+        left -= len(block)
     if digest.digest() != expected:
-        raise corrupt(path, None, "its SHA-256 is another one than was saved: the file is damaged.")
+        raise corrupt(shown, None, "its SHA-256 is another one than was saved: the file is damaged.")
 
 
 @contextlib.contextmanager
@@ -150,8 +150,8 @@ def _array(item: Any, path: str, shown: str) -> Stored:
     for i in range(plan.get_nfilters()):
         if plan.get_filter(i)[0] not in _FILTERS:
             raise unsafe(shown, path, f"needs the HDF5 filter {plan.get_filter(i)[0]}, a plugin; none is loaded.")
-    if item.dtype.kind not in "fiubc" or item.shape is None:
-        raise corrupt(shown, path, f"holds {item.dtype}, expected numbers.")
+    if item.dtype.kind not in "fiubc" or item.shape is None or item.id.get_type() != h5py.h5t.py_create(item.dtype):
+        raise corrupt(shown, path, f"holds {item.dtype} in a form of its own, expected numbers.")
     nbytes, stored = item.dtype.itemsize * math.prod(item.shape), item.id.get_storage_size()
     if (nbytes and not stored) or (
         item.chunks
@@ -161,13 +161,11 @@ def _array(item: Any, path: str, shown: str) -> Stored:
         raise corrupt(shown, path, "was announced and not written as a whole.")
     if nbytes > max(_FREE, stored * config.load_limits().expansion):
         raise unsafe(shown, path, f"would grow from {stored} to {nbytes} bytes.")
-    is_bfloat16 = item.dtype == np.uint16 and item.attrs.get("dtype") == "bfloat16"
+    is_bfloat16 = item.dtype == np.uint16 and "dtype" in item.attrs and _text(item, "dtype", path, shown) == "bfloat16"
 
     def read() -> Any:
-        try:
+        with parsing(shown, path, "cannot be read"):
             values = item[()]
-        except (OSError, RuntimeError, ValueError) as error:
-            raise corrupt(shown, path, f"cannot be read: {error}.") from error
         return values.view(ml_dtypes.bfloat16) if is_bfloat16 else values
 
     return Stored(item.shape, "bfloat16" if is_bfloat16 else item.dtype.name, read)
@@ -179,27 +177,35 @@ def _texts(group: Any, path: str, shown: str) -> dict[str, Any]:
     names = set(group.attrs)
     for name in _TEXTS:
         if name in names:
-            found[name] = _text(group.attrs[name], path, shown)
-        parts = []
+            found[name] = _text(group, name, path, shown)
+        parts: list[list[str]] = []
         while f"{name}{len(parts)}" in names:
-            parts.append(_text(group.attrs[f"{name}{len(parts)}"], path, shown))
+            parts.append(_text(group, f"{name}{len(parts)}", path, shown))
         if parts:
             found[name] = [text for part in parts for text in part]
     return found
 
 
-def _text(value: Any, path: str, shown: str) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_text(one, path, shown) for one in value.reshape(-1).tolist()]
-    if isinstance(value, bytes):
-        value = value.decode()
-    if not isinstance(value, str):
-        raise corrupt(shown, path, f"an attribute is {type(value).__name__}, expected text.")
-    return value
+def _text(item: Any, name: str, path: str, shown: str) -> Any:
+    """An attribute, a text or a list of them; the library would trust what the file says of its size and kind."""
+    attribute = h5py.h5a.open(item.id, name.encode())
+    kind, count = attribute.get_type(), attribute.get_space().get_simple_extent_npoints()
+    if not count:
+        return []
+    if not isinstance(kind, h5py.h5t.TypeStringID) or count * kind.get_size() > _ATTRIBUTE:
+        raise corrupt(shown, path, f"the attribute {name!r} should be text.")
+    value = item.attrs[name]
+    ones = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
+    texts = [one.decode() if isinstance(one, bytes) else one for one in ones]
+    if not all(map(is_text, texts)):
+        raise corrupt(shown, path, f"the attribute {name!r} should be text in UTF-8.")
+    return texts if isinstance(value, np.ndarray) else texts[0]
 
 
 # by another process
 
+_SECONDS = 600
+"""What the other process may compute."""
 _READER = "import sys; sys.path[:] = sys.argv[3:]; from cornu.saving import hdf5; hdf5.serve(*sys.argv[1:3])"
 
 
@@ -219,7 +225,7 @@ def _isolated(source: Path | bytes, shown: Any) -> Contents:
             raise CorruptFileError(message.replace(path, str(shown)))
         raise corrupt(shown, None, f"the process that read it ended with {done.returncode}: {kind} {message}")
     sent = TensorFile(Path(str(shown)), done.stdout)
-    return Contents(str(shown), sent.stored, json.loads(sent.metadata["texts"]))
+    return Contents(str(shown), sent.stored, parse_json(sent.metadata.get("texts", ""), shown, "texts"))
 
 
 def serve(path: str, limits: str) -> None:
@@ -229,8 +235,11 @@ def serve(path: str, limits: str) -> None:
     if sys.platform != "win32":
         import resource
 
-        most = int(config.load_limits().bytes) * 2 + (4 << 30)
-        for what, value in ((resource.RLIMIT_AS, most), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+        most = {"AS": int(config.load_limits().bytes) * 2 + (4 << 30), "CPU": _SECONDS}
+        for name in ("AS", "CPU", "FSIZE", "CORE", "NPROC"):  # no files, no processes
+            what = getattr(resource, f"RLIMIT_{name}")
+            allowed = resource.getrlimit(what)[1]
+            value = most.get(name, 0) if allowed == resource.RLIM_INFINITY else min(most.get(name, 0), allowed)
             resource.setrlimit(what, (value, value))
     try:
         with opened(source, path) as contents:

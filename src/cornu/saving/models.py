@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import json
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from cornu.base.config import load_limits as limits
-from cornu.base.errors import ArgumentError, CornuError, FileFormatError
+from cornu.base.errors import ArgumentError, FileFormatError
 from cornu.core import configurable
+from cornu.random.seed import run_position, set_run_position
 from cornu.saving import archive, hdf5, layout, legacy
 from cornu.saving.atomic import atomic_write
-from cornu.saving.stored import corrupt, fitted, unsafe
+from cornu.saving.stored import corrupt, fitted, parsing, unsafe
 from cornu.saving.tensors import load, parse_json
 from cornu.saving.weights import MEMBERS, architecture, check_version, load_weights
 
@@ -76,11 +79,28 @@ def load_model(
         raise ArgumentError(
             f"There is no file {path}." if not path.exists() else f"{path} is a folder, not a saved model."
         )
+    seeds = run_position()
+    try:
+        return _read(path, custom_objects, compile)
+    finally:
+        set_run_position(*seeds)  # as if nothing had been drawn
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The model that `to_json` described, with new weights. Raises as `load_model` does."""
+    return _made("The text", parse_json(json_string, "The text", None), custom_objects)
+
+
+def _read(path: Path, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
     if path.name.endswith(".safetensors"):
         return _read_safetensors(path, custom_objects)
-    if not zipfile.is_zipfile(path):
+    if not archive.is_zip(path):
         with hdf5.opened(path) as contents:
             return _read_hdf5(contents, custom_objects, compile)
+    return _read_zip(path, custom_objects, compile)
+
+
+def _read_zip(path: Path, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
     members = archive.members(path, MEMBERS)
     for name in MEMBERS:
         if name not in members:
@@ -88,9 +108,8 @@ def load_model(
     _check_version(path, parse_json(members["metadata.json"], path, "metadata.json"))
     config = parse_json(members["config.json"], path, "config.json")
     model = _made(path, config, custom_objects)
-    _build(model, config.get("build_config"))
     if compile and config.get("compile_config"):
-        with configurable.custom_object_scope(custom_objects or {}):
+        with _describing(path, custom_objects):
             model.compile_from_config(config["compile_config"])
     with hdf5.opened(members["model.weights.h5"], path) as contents:
         optimizer = _built_optimizer(model) if compile else None
@@ -104,15 +123,14 @@ def _read_safetensors(path: Path, custom_objects: Mapping[str, Any] | None) -> A
     check_version(path, metadata)
     if "config" not in metadata:
         raise ArgumentError(f"{path} holds weights only, no architecture: make the model and call `load_weights`.")
-    config = parse_json(metadata["config"].encode(), path, "config")
+    config = parse_json(metadata["config"], path, "config")
     model = _made(path, config, custom_objects)
-    _build(model, config.get("build_config"))
     load_weights(model, path)
     return model
 
 
-def _made(path: Any, config: Any, custom_objects: Mapping[str, Any] | None) -> Any:
-    """The model of a configuration that has no more objects than allowed."""
+def _made(path: Any, config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Any:
+    """The model of a configuration that has no more objects than allowed, built if it says for what."""
     objects, waiting = 0, [config]
     while waiting:
         one = waiting.pop()
@@ -123,25 +141,32 @@ def _made(path: Any, config: Any, custom_objects: Mapping[str, Any] | None) -> A
             waiting += one
     if objects > limits().layers:
         raise unsafe(path, None, f"its configuration has {objects} objects, the limit is {limits().layers}.")
-    try:
-        return configurable.deserialize(config, custom_objects)
-    except CornuError:
-        raise
-    except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise corrupt(path, None, f"its configuration describes no model: {type(error).__name__}: {error}.") from error
+    with _describing(path, custom_objects):
+        model = configurable.deserialize(config)
+        if not hasattr(model, "compile_from_config"):
+            raise corrupt(path, None, f"its configuration describes no model, but {type(model).__name__}.")
+        build_config = config.get("build_config")
+        if build_config and build_config.get("input_shape") and not model._fully_built():
+            model.build_from_config(build_config)
+    return model
+
+
+@contextlib.contextmanager
+def _describing(path: Any, custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
+    """Constructors at work on what a file says, which may be anything: what they raise is an error of the file."""
+    with (
+        parsing(path, None, "its configuration describes no model"),
+        configurable.custom_object_scope(custom_objects or {}),
+    ):
+        yield
 
 
 def _check_version(path: Path, metadata: dict[str, Any]) -> None:
     version = str(metadata.get("keras_version", KERAS_VERSION))
-    if not version.split(".")[0].isdigit() or int(version.split(".")[0]) > int(KERAS_VERSION.split(".")[0]):
+    if not re.match(rf"[0-{KERAS_VERSION[0]}]\.", version):
         raise FileFormatError(
             f"{path} has the format of Keras {version}, this Cornu reads that of Keras {KERAS_VERSION}; upgrade it."
         )
-
-
-def _build(model: Any, build_config: dict[str, Any] | None) -> None:
-    if build_config and build_config.get("input_shape") and not model._fully_built():
-        model.build_from_config(build_config)
 
 
 def _built_optimizer(model: Any) -> Any:
@@ -180,14 +205,14 @@ def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None
         raise ArgumentError(
             f"{contents.file} holds weights only, no architecture: make the model and call `load_weights`."
         )
-    parts = {name: parse_json(str(texts[name]).encode(), contents.file, name) for name in texts if "config" in name}
+    parts = {name: parse_json(str(texts[name]), contents.file, name) for name in texts if "config" in name}
     model = _made(contents.file, parts["model_config"], custom_objects)
     legacy.read_weights(contents, model)
     training = parts.get("training_config")
     if not compile or training is None:
         return model
-    training["optimizer"] = training.pop("optimizer_config")
-    with configurable.custom_object_scope(custom_objects or {}):
+    training["optimizer"] = training.pop("optimizer_config", None)
+    with _describing(contents.file, custom_objects):
         model.compile_from_config(training)
     if "optimizer_weights" in contents.texts and model.optimizer.built:
         stored = dict(enumerate(legacy.named_arrays(contents, "optimizer_weights")))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,15 @@ import numpy as np
 
 from cornu.base import config
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import CorruptFileError, DTypeError, ShapeError, UnsafeFileError, did_you_mean, plain
+from cornu.base.errors import (
+    CornuError,
+    CorruptFileError,
+    DTypeError,
+    ShapeError,
+    UnsafeFileError,
+    did_you_mean,
+    plain,
+)
 
 SHOWN = 20
 """Lines of a table of differences."""
@@ -36,6 +45,19 @@ def corrupt(file: Any, member: Any, message: str) -> CorruptFileError:
     return CorruptFileError(_message(file, member, message))
 
 
+@contextlib.contextmanager
+def parsing(file: Any, member: Any, message: str) -> Iterator[None]:
+    """Whatever the content of the file makes this block raise is an error of the file: corrupt, with this message."""
+    try:
+        yield
+    except MemoryError as error:
+        raise unsafe(file, member, f"{message}: it takes more memory than there is.") from error
+    except Exception as error:
+        if isinstance(error, CornuError) and all(plain(line, 500) == line for line in str(error).split("\n", 50)):
+            raise
+        raise corrupt(file, member, f"{message}: {type(error).__name__}: {error}") from error
+
+
 def _message(file: Any, member: Any, message: str) -> str:
     return f"{plain(file, 200)}: {plain(member)}: {message}" if member else f"{plain(file, 200)}: {message}"
 
@@ -50,21 +72,20 @@ def check_fit(
     fitting = {key for key, value in wanted.items() if key in stored and stored[key].shape == tuple(value.shape)}
     if skip_mismatch or len(fitting) == len(wanted) == len(stored):
         return fitting
+    unexpected = [key for key in stored if key not in wanted]
+    different = [key for key in wanted if key not in fitting] + unexpected
     lines = []
-    for key, value in wanted.items():
-        if key not in stored:
-            hint = did_you_mean(key, [k for k in stored if k not in wanted]).strip()
-            lines.append(("missing", key, f"{tuple(value.shape)} in the model", hint))
-        elif key not in fitting:
-            lines.append(("mismatch", key, f"{tuple(value.shape)} in the model, {stored[key].shape} in the file", ""))
-    lines += [("unexpected", plain(k), f"{v.shape} in the file", "") for k, v in stored.items() if k not in wanted]
-    width = max(len(key) for _, key, _, _ in lines[:SHOWN])
-    table = "\n".join(
-        f"  {kind:10}  {key:{width}}  {shapes}  {hint}".rstrip() for kind, key, shapes, hint in lines[:SHOWN]
-    )
-    more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    for key in different[:SHOWN]:
+        kind = "mismatch" if key in wanted and key in stored else "missing" if key in wanted else "unexpected"
+        ours = f"{tuple(wanted[key].shape)} in the model" if key in wanted else ""
+        theirs = f"{stored[key].shape} in the file" if key in stored else ""
+        hint = did_you_mean(key, unexpected[:1000]).strip() if kind == "missing" else ""
+        lines.append((kind, plain(key), ", ".join(filter(None, (ours, plain(theirs)))), hint))
+    width = max(len(key) for _, key, _, _ in lines)
+    table = "\n".join(f"  {kind:10}  {key:{width}}  {shapes}  {hint}".rstrip() for kind, key, shapes, hint in lines)
+    more = f"\n  and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
     raise ShapeError(
-        f"The weights in {plain(file, 200)} do not fit {model}; nothing was loaded.\n{table}{more}\n"
+        f"The weights in {plain(file, 200)} do not fit {plain(model)}; nothing was loaded.\n{table}{more}\n"
         "Build the model for the shapes it was saved with, or pass skip_mismatch=True to load what fits."
     )
 
@@ -101,12 +122,12 @@ def fitted(file: Any, key: str, stored: Stored, dtype: str, spoiled: list[str]) 
         spoiled.append(key)
     if given == dtype:
         return value
-    with np.errstate(all="ignore"):
-        found = value.astype(dtype)
     lossy = is_float(given) and is_float(dtype) and given != "float64"  # rounding to what the model computes in
     real = not given.startswith("complex") and "bool" not in (given, dtype)
     kinds_fit = real and (is_float(dtype) or not is_float(given))
-    back = np.isfinite(value) == np.isfinite(found) if lossy else (found.astype(given) == value) | (value != value)
+    with np.errstate(all="ignore"):
+        found = value.astype(dtype)
+        back = np.isfinite(value) == np.isfinite(found) if lossy else (found.astype(given) == value) | (value != value)
     if not kinds_fit or not np.all(back):
         raise DTypeError(
             f"{plain(file, 200)}: {plain(key)} holds {given} values that {dtype}, the dtype of the variable, cannot "

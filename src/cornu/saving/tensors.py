@@ -5,6 +5,7 @@ Written with the SHA-256 of every array in the metadata; read lazily from mapped
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ import numpy as np
 
 from cornu.base import config
 from cornu.base.errors import ArgumentError, FileFormatError, plain
-from cornu.saving.atomic import atomic_write
+from cornu.saving.atomic import atomic_write, sync_folder
 from cornu.saving.stored import Stored, corrupt, unsafe
 
 _DTYPES: dict[str, Any] = {
@@ -43,6 +44,10 @@ _DTYPES: dict[str, Any] = {
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _HASHES = "sha256"
 _INDEX = ".index.json"
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?+|[\[{]|[\]}]', re.DOTALL)
+"""Strings, also one that does not end, and brackets of JSON; never looks at a byte twice."""
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
@@ -97,23 +102,32 @@ def save(
         parts[-1][name] = array
         room -= array.nbytes
     index = path.with_name(path.name + _INDEX)
-    before = _shards(index) if index.exists() else []
+    if not overwrite and (path.exists() or index.exists()):
+        raise ArgumentError(f"The file {path} exists already; pass overwrite=True, or another name.")
+    before = _shards(index) if index.exists() else {}
     if len(parts) == 1:
-        with atomic_write(path, overwrite) as file:
+        with atomic_write(path) as file:
             write(file, arrays, metadata)
-        index.unlink(missing_ok=True)
+        if index.exists():
+            index.unlink()
+            sync_folder(path.parent)  # else it might outlive the files it names
     else:
-        if not overwrite and (path.exists() or index.exists()):
-            raise ArgumentError(f"The file {path} exists already; pass overwrite=True, or another name.")
-        run, places = secrets.token_hex(4), {}
-        for i, part in enumerate(parts):
-            shard = path.with_name(f"{path.stem}-{run}-{i + 1:05}-of-{len(parts):05}.safetensors")
-            with atomic_write(shard) as file:
-                write(file, part, metadata)
-            places |= dict.fromkeys(part, shard.name)
-        total = sum(array.nbytes for array in arrays.values())
-        with atomic_write(index) as file:
-            file.write(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=1).encode())
+        run, places, made = secrets.token_hex(4), dict[str, str](), list[Path]()
+        try:
+            for i, part in enumerate(parts):
+                made.append(path.with_name(f"{path.stem}-{run}-{i + 1:05}-of-{len(parts):05}.safetensors"))
+                with atomic_write(made[-1]) as file:
+                    write(file, part, metadata)
+                places |= dict.fromkeys(part, made[-1].name)
+            total = sum(array.nbytes for array in arrays.values())
+            with atomic_write(index) as file:
+                file.write(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=1).encode())
+        except BaseException:
+            named = _shards(index) if index.exists() else {}  # the new index may stand, though the disk failed then
+            for shard in set(made) - set(named):
+                with contextlib.suppress(OSError):  # the first error is the one to see
+                    shard.unlink()
+            raise
         path.unlink(missing_ok=True)
     for shard in before:
         shard.unlink(missing_ok=True)
@@ -127,12 +141,12 @@ def load(path: Path) -> tuple[dict[str, Stored], dict[str, str]]:
         return file.stored, file.metadata
     stored: dict[str, Stored] = {}
     metadata: dict[str, str] = {}
-    for shard in _shards(index):
+    for shard, names in _shards(index).items():
         if not shard.is_file():
             raise corrupt(index, shard.name, "this part of the weights is missing from the folder.")
         file = TensorFile(shard)
-        if twice := set(stored) & set(file.stored):
-            raise corrupt(index, min(twice), "stands in two of the files.")
+        if different := names ^ set(file.stored):
+            raise corrupt(index, min(different), f"stands only in one of the index and {shard.name}.")
         stored, metadata = stored | file.stored, metadata | file.metadata
     return stored, metadata
 
@@ -142,21 +156,22 @@ def exists(path: Path) -> bool:
     return path.is_file() or path.with_name(path.name + _INDEX).is_file()
 
 
-def _shards(index: Path) -> list[Path]:
-    """The files beside the index that it names, which have to be named after it."""
+def _shards(index: Path) -> dict[Path, set[str]]:
+    """The files beside the index that it names, which have to be named after it, and what is in them."""
     if index.stat().st_size > config.load_limits().json_bytes:
         raise unsafe(index, None, f"has {index.stat().st_size} bytes of JSON.")
     found = parse_json(index.read_bytes(), index, "index").get("weight_map")
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise corrupt(index, "weight_map", "should be an object of file names.")
     stem = index.name.removesuffix(".safetensors" + _INDEX)
-    names = sorted(set(found.values()))
-    for name in names:
-        if not re.fullmatch(re.escape(stem) + r"-([0-9a-f]{8}-)?\d{5}-of-\d{5}\.safetensors", name):
+    parts: dict[Path, set[str]] = {}
+    for key, name in found.items():
+        if not re.fullmatch(re.escape(stem) + r"-([0-9a-f]{8}-)?[0-9]{5}-of-[0-9]{5}\.safetensors", name):
             raise unsafe(
                 index, name, f"names a file that does not belong to it; expected {stem}-00001-of-….safetensors."
             )
-    return [index.with_name(name) for name in names]
+        parts.setdefault(index.with_name(name), set()).add(key)
+    return parts
 
 
 class TensorFile:
@@ -184,8 +199,8 @@ class TensorFile:
         self.metadata = self._texts(header.pop("__metadata__", {}))
         if len(header) > limits.members:
             raise unsafe(path, None, f"it holds {len(header)} arrays, the limit is {limits.members}.")
-        hashes = parse_json(self.metadata.pop(_HASHES, "{}").encode(), path, _HASHES)
-        if hashes and hashes.get("") != _digest(self.metadata, header):
+        hashes = parse_json(self.metadata.pop(_HASHES, "{}"), path, _HASHES)
+        if hashes and (hashes.pop("", None) != _digest(self.metadata, header) or set(hashes) != set(header)):
             raise corrupt(path, None, "its header has another SHA-256 than was saved: it is damaged.")
         self.stored: dict[str, Stored] = {}
         covered = 0
@@ -200,7 +215,7 @@ class TensorFile:
             raise corrupt(path, None, f"its arrays take {covered} bytes, the file has {len(self._data)} for them.")
 
     def _texts(self, metadata: Any) -> dict[str, str]:
-        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        if not isinstance(metadata, dict) or not all(map(is_text, metadata.values())):
             raise corrupt(self.path, "__metadata__", "should be an object of texts.")
         return dict(metadata)
 
@@ -230,36 +245,39 @@ class TensorFile:
             raw = self._data[start:stop]
             if expected is not None and hashlib.sha256(raw).hexdigest() != expected:
                 raise corrupt(self.path, name, "its SHA-256 is another one than was saved: the data are damaged.")
+            if dtype is np.bool_ and (raw > 1).any():
+                raise corrupt(self.path, name, "holds bytes that are neither true nor false.")
             return raw.view(dtype).reshape(shape)
 
         return read
 
 
-def _start(entry: Any) -> tuple[int, int]:
-    try:
-        start, stop = entry["data_offsets"]
-        return int(start), int(stop)
-    except (TypeError, KeyError, ValueError):
-        return -1, -1  # refused when its turn comes, which is first
+def _start(entry: Any) -> list[int]:
+    offsets: list[int] = entry.get("data_offsets", []) if isinstance(entry, dict) else []
+    return offsets if _are_sizes(offsets) else []  # refused when its turn comes, which is first
 
 
 def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 63 for value in values)
 
 
-def parse_json(text: bytes, file: Any, member: str) -> dict[str, Any]:
+def is_text(value: Any) -> bool:
+    """Whether the value is a text that UTF-8 can express: no half of a surrogate pair."""
+    return isinstance(value, str) and not _HALF.search(value)
+
+
+def parse_json(text: bytes | str, file: Any, member: str | None) -> dict[str, Any]:
     """The JSON object in a file's text: no name twice, no deeper than the limit, nothing before its `{`."""
     limits = config.load_limits()
+    text = text.encode() if isinstance(text, str) else text
     if not text.startswith(b"{"):
         raise corrupt(file, member, f"should be a JSON object, begins with {text[:8]!r}.")
     if len(text) > limits.json_bytes:
         raise unsafe(file, member, f"has {len(text)} bytes of JSON, the limit is {limits.json_bytes}.")
-    depth = deepest = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
-        opened = token.group()[:1]
-        depth += 1 if opened in b"[{" else -1 if opened in b"]}" else 0
-        deepest = max(deepest, depth)
-        if deepest > limits.depth:
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token.group(), 0)
+        if depth > limits.depth:
             raise unsafe(file, member, f"its JSON is nested more than {limits.depth} deep.")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -270,7 +288,7 @@ def parse_json(text: bytes, file: Any, member: str) -> dict[str, Any]:
         return found
 
     try:
-        found = json.loads(text, object_pairs_hook=unique)
+        found = json.loads(text.decode(), object_pairs_hook=unique)
     except FileFormatError:
         raise
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         if ".safetensors" in path.name:
             _load_safetensors(model, path, skip_mismatch)
             return
-        source = archive.members(path, MEMBERS).get("model.weights.h5") if zipfile.is_zipfile(path) else path
+        source = archive.members(path, MEMBERS).get("model.weights.h5") if archive.is_zip(path) else path
         if source is None:
             raise CorruptFileError(f"{path}: model.weights.h5 is missing from the archive.")
         with hdf5.opened(source, path) as contents:
@@ -133,7 +132,7 @@ def _load_safetensors(model: Any, path: Path, skip_mismatch: bool) -> None:
 def check_version(path: Path, metadata: dict[str, str]) -> None:
     """Raises FileFormatError if a later Cornu wrote the safetensors file in another way."""
     version = metadata.get("version", "1")
-    if metadata.get("format") == "cornu" and not (version.isascii() and version.isdigit() and int(version) <= VERSION):
+    if metadata.get("format") == "cornu" and version not in map(str, range(1, VERSION + 1)):
         raise FileFormatError(f"{path} has format version {version}, this Cornu reads up to {VERSION}; upgrade it.")
 
 
