@@ -22,6 +22,7 @@ CHOSEN: dict[str, int | tuple[Any, ...]] = {
     "average_pool": (x(2, 4, 4, 3), 2, 1),
     "heaviside": 1,
     "hstack": 1,
+    "logdet": 1,
     "image.affine_transform": (x(1, 5, 5, 3), v([1.0, 0.1, 0.3, 0.1, 0.9, 0.2, 0.0, 0.0])),
     "max_pool": (x(2, 4, 4, 3), 2, 1),
     "multiply": 2,

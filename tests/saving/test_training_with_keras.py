@@ -44,20 +44,15 @@ def scheduled(name: str, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
 OPTIMIZERS = {
     **{name: plain(name) for name in NAMES},
     **{f"{name} with settings": plain(name, **SETTINGS) for name in ("SGD", "Adam", "Adafactor", "RMSprop")},
-    "SGD, accumulating": plain("SGD", momentum=0.9, **ACCUMULATING),
-    "Adam, accumulating": plain("Adam", **SETTINGS, **ACCUMULATING),
+    "SGD, accumulating": plain("SGD", momentum=0.9, **SETTINGS, **ACCUMULATING),
     "Adam, scaled": scaled("Adam"),
     "Adam, fixed scale": plain("Adam", loss_scale_factor=4.0),
     "Adam, amsgrad": plain("Adam", amsgrad=True),
     "SGD, nesterov": plain("SGD", momentum=0.9, nesterov=True),
     "RMSprop, centered": plain("RMSprop", momentum=0.9, centered=True),
     "Adafactor, absolute": plain("Adafactor", relative_step=False),
-    "ExponentialDecay": scheduled("ExponentialDecay", 0.1, 2, 0.5, staircase=True),
     "CosineDecay": scheduled("CosineDecay", 0.1, 10, alpha=0.1, warmup_target=0.2, warmup_steps=3),
-    "CosineDecayRestarts": scheduled("CosineDecayRestarts", 0.1, 3),
     "PiecewiseConstantDecay": scheduled("PiecewiseConstantDecay", [1, 3], [0.1, 0.05, 0.01]),
-    "PolynomialDecay": scheduled("PolynomialDecay", 0.1, 4, power=2.0, cycle=True),
-    "InverseTimeDecay": scheduled("InverseTimeDecay", 0.1, 2, 0.5),
 }
 STATES = {
     **{f"{name}, accumulating": plain(name, **SETTINGS, **ACCUMULATING) for name in NAMES},

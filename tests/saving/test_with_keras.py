@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import cornu
+from cornu.base import tree
+from cornu.base.config import backend_scope
 
 
 def stack(k, shape, *layers, dtype=None):
@@ -71,33 +73,138 @@ def attention(k):
     return k.Model(q, layers.Attention(use_scale=True)([x, x]))
 
 
+def calls(k):
+    """Models twice deep, called twice; one layer called three times; arguments by name."""
+    layers = k.layers
+    a, b = k.Input((4,), name="a"), k.Input((4,), name="b")
+    x = k.Input((4,))
+    deepest = k.Sequential([k.Input((4,)), layers.Dense(4), layers.BatchNormalization()], name="deepest")
+    deep = k.Model(x, layers.Add()([deepest(x), deepest(layers.Dense(4)(x))]), name="deep")
+    shared = layers.Dense(4, activation="tanh", name="shared")
+    y = shared(shared(deep(a))) - deep(shared(b), training=False)
+    y = layers.Dropout(0.5)(y, training=False)
+    sequence = layers.Reshape((2, 2))(y)
+    states = [layers.Dense(3)(a), layers.Dense(3)(b)]
+    sequence, h, c = layers.LSTM(3, return_sequences=True, return_state=True)(sequence, initial_state=states)
+    pooled = layers.GlobalAveragePooling1D()(layers.GRU(3, return_sequences=True)(sequence, initial_state=h))
+    return k.Model([a, b], [pooled, layers.Concatenate(axis=-1)([h, c])])
+
+
+def masked(k):
+    layers = k.layers
+    tokens, rows = k.Input((5,), dtype="int32"), k.Input((5, 3))
+    x = layers.Embedding(9, 4, mask_zero=True)(tokens)
+    x = layers.Concatenate()([layers.LSTM(4, return_sequences=True)(x), layers.Masking()(rows)])
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True))(x)
+    y = layers.GlobalAveragePooling1D()(x, mask=layers.Lambda(halved)(rows)[:, :, 0] > -0.5)
+    attended = layers.MultiHeadAttention(2, 2)(query=rows, value=rows, attention_mask=k.ops.ones((5, 5), "bool"))
+    return k.Model([tokens, rows], [y, layers.Flatten()(attended)])
+
+
+def dicts(k):
+    layers = k.layers
+    b, a = k.Input((3,), name="second"), k.Input((4,), name="first")
+    both = layers.Concatenate()([a, b])
+    inside = {"p": k.Input((7,), name="p"), "q": k.Input((4,), name="q")}
+    inner = k.Model(inside, {"z": layers.Dense(2)(inside["p"]), "y": layers.Dense(4)(inside["q"])}, name="inner")
+    found = inner({"p": both, "q": a})
+    return k.Model({"b": b, "a": a}, {"n": layers.Dense(1, name="n")(found["z"]), "m": found["y"] * 2.0})
+
+
 def operators(k):
     x = k.Input((4,))
     y = k.ops.tanh(k.layers.Dense(6)(x) * 2.0 + 1.0)[:, 1:5]
     return k.Model(x, k.ops.reshape(1 - y, (-1, 2, 2)) @ k.ops.ones((2, 2)))
 
 
-def operators_alone(k):
+def classes(k, register):
+    """A layer and two models as users write them, registered under the same names on both sides."""
+    layers = k.layers
+
+    @register("tests")
+    class Scale(layers.Layer):
+        def __init__(self, start=2.0, **kwargs):
+            super().__init__(**kwargs)
+            self.start = start
+
+        def build(self, input_shape):
+            self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="factor")
+
+        def call(self, inputs):
+            return inputs * self.factor * self.start
+
+        def get_config(self):
+            return {**super().get_config(), "start": self.start}
+
+    @register("tests")
+    class Net(k.Model):
+        def __init__(self, units=3, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+            self.stages = [layers.Dense(units, activation="tanh"), layers.Dense(units), Scale(3.0)]
+            self.heads = {"a": layers.Dense(1), "b": k.Sequential([layers.Dense(2), layers.BatchNormalization()])}
+
+        def call(self, inputs, training=None):
+            for stage in self.stages:
+                inputs = stage(inputs)
+            return self.heads["a"](inputs) + self.heads["b"](inputs, training=training)
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units}
+
+    @register("tests")
+    class Graph(k.Model):
+        def train_step(self, *args, **kwargs):
+            return super().train_step(*args, **kwargs)
+
+    return Scale, Net, Graph
+
+
+CLASSES = {
+    cornu: classes(cornu, cornu.saving.register_serializable),
+    keras: classes(keras, keras.saving.register_keras_serializable),
+}
+
+
+def subclassed(k):
+    model = CLASSES[k][1](4, name="net")
+    model(np.zeros((2, 4), "float32"))
+    return model
+
+
+def subclassed_graph(k):
+    scale, net, graph = CLASSES[k]
     x = k.Input((4,))
-    y = k.ops.mean(k.ops.concatenate([x, -x / 2], axis=-1), axis=1, keepdims=True)
-    return k.Model(x, k.ops.where(x > 0, x[:, :1], y))
+    return graph(x, net(2)(scale(0.5)(x)), name="graph")
 
 
-MODELS = {make.__name__: make for make in (images, recurrent, graph, attention)}
+def halved(x):
+    return x / 2
+
+
+keras.saving.register_keras_serializable("tests")(halved)
+cornu.saving.register_serializable("tests")(halved)
+
+MODELS = {
+    make.__name__: make
+    for make in (images, recurrent, graph, attention, calls, masked, dicts, operators, subclassed, subclassed_graph)
+}
 
 
 def some_inputs(model):
     rng = np.random.default_rng(0)
-    whole = [
-        rng.integers(0, 9, (2, *t.shape[1:])) if "int" in str(t.dtype) else rng.normal(size=(2, *t.shape[1:]))
-        for t in model.inputs
-    ]
-    return whole if len(whole) > 1 else whole[0]
+
+    def drawn(tensor):
+        shape = (2, *tensor.shape[1:])
+        return rng.integers(0, 9, shape) if "int" in str(tensor.dtype) else rng.normal(size=shape).astype("float32")
+
+    if not hasattr(model, "inputs"):
+        return rng.normal(size=(2, 4)).astype("float32")
+    return tree.map_structure(drawn, model.inputs[0] if len(model.inputs) == 1 else model.input)
 
 
 def outputs(model, inputs):
-    found = model(inputs)
-    return [np.asarray(one) for one in (found if isinstance(found, list | tuple) else [found])]
+    return [np.asarray(one) for one in tree.flatten(model(inputs))]
 
 
 def agree(model, inputs, expected):
@@ -113,10 +220,18 @@ def layout(path):
     return found
 
 
+@pytest.fixture(autouse=True)
+def quick_backend(request):
+    """NumPy's, which compiles nothing, unless there is training."""
+    with backend_scope("jax" if "training" in request.node.name else "numpy"):
+        yield
+
+
 @pytest.fixture(scope="module", params=MODELS)
 def pair(request: pytest.FixtureRequest):
     """Our model and Keras', with the same weights; inputs, and what Keras computes from them."""
-    ours, theirs = MODELS[request.param](cornu), MODELS[request.param](keras)
+    with backend_scope("numpy"):
+        ours, theirs = MODELS[request.param](cornu), MODELS[request.param](keras)
     rng = np.random.default_rng(1)
     weights = [rng.uniform(0.2, 1, w.shape).astype("float32") for w in theirs.weights]
     ours.set_weights(weights), theirs.set_weights(weights)
@@ -129,16 +244,24 @@ def test_the_same_weights_give_the_same_outputs(pair) -> None:
     agree(ours, inputs, expected)
 
 
+def skip_if_refused(model, name):
+    if name == "model.h5" and not hasattr(model, "inputs"):
+        pytest.skip("HDF5 holds graphs and stacks only")
+
+
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_keras_loads_our_file(pair, name: str, tmp_path: Path) -> None:
     ours, _, inputs, expected = pair
+    skip_if_refused(ours, name)
     ours.save(tmp_path / name)
-    agree(keras.models.load_model(tmp_path / name), inputs, expected)
+    known = {cls.__name__: cls for cls in CLASSES[keras]} if name == "model.h5" else None
+    agree(keras.models.load_model(tmp_path / name, known), inputs, expected)
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_we_load_the_file_of_keras(pair, name: str, tmp_path: Path) -> None:
-    _, theirs, inputs, expected = pair
+    ours, theirs, inputs, expected = pair
+    skip_if_refused(ours, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that `.h5` is old
         theirs.save(tmp_path / name)
@@ -167,22 +290,15 @@ def test_weights_files_go_both_ways(pair, tmp_path: Path) -> None:
 
 def test_configurations_go_both_ways(pair) -> None:
     ours, theirs, *_ = pair
+    if not hasattr(ours, "inputs"):
+        assert type(ours).from_config(theirs.get_config()).get_config() == ours.get_config()
+        assert type(theirs).from_config(ours.get_config()).get_config() == theirs.get_config()
+        return
     assert type(theirs).from_config(ours.get_config()).count_params() == theirs.count_params()
     again = type(ours).from_config(theirs.get_config())
     assert [w.shape for w in again.weights] == [w.shape for w in ours.weights]
     from_json = cornu.models.model_from_json(theirs.to_json())
     assert [layer.name for layer in from_json.layers] == [layer.name for layer in theirs.layers]
-
-
-@pytest.mark.parametrize("make", [operators, operators_alone])
-@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
-def test_ops_in_the_files_of_keras_become_ours(make, name: str, tmp_path: Path) -> None:
-    theirs = make(keras)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs.save(tmp_path / name)
-    inputs = some_inputs(theirs)
-    agree(cornu.models.load_model(tmp_path / name), inputs, outputs(theirs, inputs))
 
 
 def compiled(k):

@@ -315,6 +315,9 @@ def find(
             found = getattr(public, name)
             if hasattr(found, "from_config") or (offered in _COMPUTING and inspect.isfunction(found)):
                 return found
+    for key, registered in _registered.items():  # old files tell the class only
+        if key.partition(">")[2] == name:
+            return registered
     known = {key.partition(">")[2] or key for key in _registered} | {key for s in _scopes for key in s}
     known |= {n for p in PACKAGES.values() for n in getattr(importlib.import_module(p), "__all__", ())}
     raise UnknownNameError(

@@ -22,30 +22,35 @@ _SKIPPED = frozenset(
 def places(obj: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
     """(group, object) for `obj` and every object within that has variables of its own.
 
-    Groups are named after attributes; members of lists and dicts after their class, counted.
+    Groups are named after attributes, in alphabetical order, private ones last; the layers of a graph come first.
     """
     seen = set() if seen is None else seen
     if id(obj) in seen:
         return
     seen.add(id(obj))
     yield path, obj
-    attributes = {name: value for name, value in vars(obj).items() if name not in _SKIPPED}
+    renamed = getattr(type(obj), "_saved_as", {})  # where Keras' attribute is called otherwise
+    attributes = {renamed.get(name, name): value for name, value in vars(obj).items() if name not in _SKIPPED}
     if hasattr(type(obj), "layers"):
-        attributes = {"layers": obj.layers, **attributes}
-    for name, value in attributes.items():
-        name = getattr(type(obj), "_saved_as", {}).get(name, name)  # where Keras' attribute is called otherwise
-        below = f"{path}/{name}" if path else name
-        if _saves(value):
-            yield from places(value, below, seen)
-        elif isinstance(value, list | tuple | dict):
-            members = list(value.values()) if isinstance(value, dict) else list(value)
-            names: Counter[str] = Counter()
-            for member in members:
-                if _saves(member):
-                    base = snake_case(type(member).__name__)
-                    label = f"{base}_{names[base]}" if names[base] else base
-                    names[base] += 1
-                    yield from places(member, f"{below}/{label}", seen)
+        attributes["layers"] = obj.layers
+    is_graph = hasattr(type(obj), "inputs")
+    for name in sorted(attributes, key=lambda name: (not is_graph or name != "layers", name[:1] == "_", name)):
+        yield from _places_within(attributes[name], f"{path}/{name}" if path else name, seen)
+
+
+def _places_within(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Members of lists and dicts are named after their class, counted."""
+    if _saves(value):
+        yield from places(value, path, seen)
+    elif isinstance(value, list | tuple | dict):
+        names: Counter[str] = Counter()
+        for member in value.values() if isinstance(value, dict) else value:
+            if _saves(member) or isinstance(member, list | tuple | dict):
+                base = snake_case(type(member).__name__) if _saves(member) else "container"
+                yield from _places_within(
+                    member, f"{path}/{base}_{names[base]}" if names[base] else f"{path}/{base}", seen
+                )
+                names[base] += 1
 
 
 def _saves(value: Any) -> bool:
