@@ -82,10 +82,10 @@ def trained(k: Any, make: Callable[[Any], Any], dtype: str = "float32") -> Any:
     return model
 
 
-def losses(model: Any, steps: int) -> list[float]:
+def losses(model: Any, steps: int, targets: Any = Y) -> list[float]:
     """Of so many steps. Eagerly, so that nothing is compiled."""
     model.run_eagerly = True
-    return model.fit(X, Y, epochs=steps, shuffle=False, verbose=0).history["loss"]
+    return model.fit(X, targets, epochs=steps, shuffle=False, verbose=0).history["loss"]
 
 
 def test_every_optimizer_has_a_row() -> None:
@@ -147,3 +147,73 @@ def test_training_goes_on_in_low_precision(policy: str, tmp_path: Path) -> None:
     for model, expected in zip(again, (losses(ours, 3), losses(theirs, 3)), strict=True):
         assert type(model.optimizer).__name__ == type(ours.optimizer).__name__
         np.testing.assert_allclose(losses(model, 3), expected, rtol=1e-2)
+
+
+# compiled losses and metrics
+
+
+def two_headed(k: Any) -> Any:
+    """Outputs "n", a number, and "m", of three classes."""
+    x = k.Input((4,))
+    n, m = k.layers.Dense(1, name="n")(x), k.layers.Dense(3, activation="softmax", name="m")(x)
+    return k.Model(x, {"n": n, "m": m})
+
+
+def one_headed(k: Any) -> Any:
+    return k.Sequential([k.Input((4,)), k.layers.Dense(1, activation="sigmoid", name="n")])
+
+
+COMPILED: dict[str, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
+    "names": (one_headed, lambda k: {"loss": "mse", "metrics": ["mae", "accuracy", "cosine_similarity"]}),
+    "objects": (
+        one_headed,
+        lambda k: {
+            "loss": k.losses.LogCosh(reduction="sum"),
+            "metrics": [k.metrics.MeanSquaredError(name="mine"), k.metrics.RootMeanSquaredError()],
+            "weighted_metrics": [k.metrics.AUC(num_thresholds=20, curve="PR")],
+        },
+    ),
+    "a function": (
+        one_headed,
+        lambda k: {"loss": k.losses.binary_crossentropy, "metrics": [k.metrics.mean_squared_error]},
+    ),
+    "options": (
+        one_headed,
+        lambda k: {
+            "loss": k.losses.BinaryCrossentropy(from_logits=False, label_smoothing=0.1),
+            "metrics": [k.metrics.Precision(thresholds=0.3), k.metrics.Recall(), k.metrics.F1Score(threshold=0.5)],
+        },
+    ),
+    "by output": (
+        two_headed,
+        lambda k: {
+            "loss": {"n": "mse", "m": k.losses.SparseCategoricalCrossentropy()},
+            "loss_weights": {"n": 0.3, "m": 2.0},
+            "metrics": {"n": ["mae", k.metrics.MeanSquaredLogarithmicError()], "m": ["accuracy"]},
+            "weighted_metrics": {"m": [k.metrics.SparseTopKCategoricalAccuracy(k=2)]},
+        },
+    ),
+    "one loss for all": (two_headed, lambda k: {"loss": "mae"}),
+}
+TARGETS = {"n": (Y > 0).astype("float32"), "m": np.arange(8).reshape(8, 1) % 3}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_losses_and_metrics_go_both_ways(name: str, tmp_path: Path) -> None:
+    make, arguments = COMPILED[name]
+    ours, theirs = make(cornu), make(keras)
+    targets = TARGETS if make is two_headed else TARGETS["n"]
+    for k, model in ((cornu, ours), (keras, theirs)):
+        model.compile(k.optimizers.SGD(0.1), **arguments(k))
+        model.set_weights([np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(ours.weights)])
+        losses(model, 1, targets)
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    again = keras.models.load_model(tmp_path / "ours.keras"), cornu.models.load_model(tmp_path / "theirs.keras")
+    expected = theirs.evaluate(X, targets, verbose=0, return_dict=True)
+    for model in (ours, *again):
+        model.run_eagerly = True
+        found = model.evaluate(X, targets, verbose=0, return_dict=True)
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, rtol=1e-4, err_msg=key)

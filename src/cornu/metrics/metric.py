@@ -35,6 +35,9 @@ class Metric(Configurable):
     unless given, float32 at least.
     """
 
+    _own_name: str | None = None
+    """Its name without that of the output it is for, which a model with several puts before."""
+
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or auto_name(snake_case(type(self).__name__))
         floatx = config.floatx()
@@ -55,6 +58,9 @@ class Metric(Configurable):
             for variable in part.variables if isinstance(part, Metric) else (part,):
                 found[id(variable)] = variable
         return list(found.values())
+
+    def _config_value(self, name: str, value: Any) -> Any:
+        return self._own_name or value if name == "name" else value
 
     def add_variable(
         self, shape: Any, initializer: Any = None, dtype: Any = None, aggregation: str = "sum", name: str | None = None

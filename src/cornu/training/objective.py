@@ -186,7 +186,8 @@ class CompiledMetrics:
                     if entry is None:
                         continue
                     metric = metrics_module.resolve(entry, targets[i], outputs[i])
-                    name = f"{names[i]}_{metric.name}" if len(names) > 1 else metric.name
+                    name = metric._own_name = metric._own_name or metric.name
+                    name = f"{names[i]}_{name}" if len(names) > 1 else name
                     if name in taken and is_weighted:
                         name = f"weighted_{name}"
                     metric.name = _free(name, taken)
