@@ -38,6 +38,14 @@ def test_every_name_of_keras_is_there() -> None:
     assert [name for name in dir(keras.ops.nn) if not name.startswith("_") and not hasattr(ops.nn, name)] == []
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+@pytest.mark.parametrize("name", ["mish", "hard_silu"])
+def test_activations_are_level_far_below_zero(name: str, backend: str) -> None:
+    with config.backend_scope(backend):
+        slopes = ops.grad(lambda x: ops.sum(getattr(ops, name)(x)))(ops.array([-np.inf, -1e4]))
+        np.testing.assert_array_equal(B.to_numpy(slopes), 0)
+
+
 @pytest.mark.parametrize("kind", ["average", "max"])
 @pytest.mark.parametrize(("sizes", "wanted"), [((7,), 3), ((5, 8), (2, 7)), ((3, 4), (3, 6)), ((5, 4, 6), (2, 4, 1))])
 def test_adaptive_pools_are_those_of_torch(kind: str, sizes: tuple[int, ...], wanted: Any) -> None:

@@ -111,7 +111,7 @@ def mish(x: Tensor) -> Array:
     >>> print(ops.mish([-1, 0, 2]).round(1))
     [-0.3  0.   1.9]
     """
-    return x * tanh(softplus(x))
+    return B.maximum(x, -1000) * tanh(softplus(x))  # 0, where -∞ · 0 would be NaN
 
 
 @op(promotion="float")
@@ -162,7 +162,8 @@ def hard_silu(x: Tensor) -> Array:
     >>> print(ops.hard_silu([-1.5, 0, 6]))
     [-0.375  0.     6.   ]
     """
-    return x * hard_sigmoid(x)
+    x = B.maximum(x, -3)  # below it is 0, where -∞ · 0 would be NaN
+    return x * (B.minimum(x + 3, 6) / 6)
 
 
 swish, hard_swish = silu, hard_silu

@@ -158,6 +158,12 @@ UNARY_WITH_ARGUMENTS = [
 ]
 
 
+def _infinite(names: str, low: float, high: float, **options: Any) -> list[Case]:
+    """The limits at -∞ and ∞."""
+    limits = np.array([low, high])
+    return [C(n, (v(-inf, inf),), lambda x, **_: limits, options, gradient=False) for n in names.split()]
+
+
 def _inverse(name: str) -> dict[str, Any]:
     """1 / op(x), which tells 0 from -0."""
     return {"call": lambda ops, x: 1 / getattr(ops, name)(x), "gradient": False, "label": "inverse"}
@@ -181,6 +187,9 @@ EDGES = [
     C("heaviside", (v(-1, -0.0, 0, 2, nan), 0.5), np.heaviside, gradient=False),
     C("hypot", (v(3e30, 3e-30, inf, 0), v(4e30, 4e-30, nan, 0)), np.hypot, dtypes=ONE, gradient=False, tolerance=1e-30),
     C("i0", (v(0, 1e-3, 20, -85, 90),), special.i0, dtypes=ONE, gradient=False),
+    *_infinite("mish silu gelu hard_silu softplus relu", 0, inf),
+    *_infinite("gelu", 0, inf, approximate=False),
+    *_infinite("softsign", -1, 1),
     C("isclose", (v(1, 1, inf, -inf, nan, inf), v(1 + 1e-6, 1.1, inf, inf, nan, 1)), np.isclose, dtypes=ONE),
     C("isclose", (v(nan, 1), v(nan, nan)), np.isclose, {"equal_nan": True}),
     C("isneginf", (v(inf, -inf, nan, 0),), np.isneginf),
