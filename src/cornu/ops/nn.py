@@ -220,13 +220,18 @@ def threshold(x: Tensor, threshold: float, default_value: float) -> Array:
 
 
 @op(promotion="float")
+@in_float32
 def squareplus(x: Tensor, b: float = 4) -> Array:
     """(x + √(x² + b)) / 2, element-wise; the shape of `x`. https://arxiv.org/abs/2112.11687
 
     >>> print(ops.squareplus([0, 1.5]))
     [1. 2.]
     """
-    return (x + B.sqrt(x * x + b)) / 2
+    # With h = x/2: h + |h| + b/4 / (|h| + √(h² + b/4)), where no difference loses digits; beyond 1e18 b is nothing.
+    half, b = B.maximum(x / 2, -1e38), b / 4
+    size = B.abs(half)
+    root = B.where(size > 1e18, size, B.sqrt(half * half + b))
+    return half + size + b / B.maximum(size + root, 1e-30)
 
 
 @op

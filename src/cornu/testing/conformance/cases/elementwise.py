@@ -164,6 +164,10 @@ def _infinite(names: str, low: float, high: float, **options: Any) -> list[Case]
     return [C(n, (v(-inf, inf),), lambda x, **_: limits, options, gradient=False) for n in names.split()]
 
 
+def _squareplus(x: Any) -> Any:
+    return np.where(x < 0, 2 / (np.hypot(x, 2) - x), (x + np.hypot(x, 2)) / 2)
+
+
 def _inverse(name: str) -> dict[str, Any]:
     """1 / op(x), which tells 0 from -0."""
     return {"call": lambda ops, x: 1 / getattr(ops, name)(x), "gradient": False, "label": "inverse"}
@@ -187,7 +191,7 @@ EDGES = [
     C("heaviside", (v(-1, -0.0, 0, 2, nan), 0.5), np.heaviside, gradient=False),
     C("hypot", (v(3e30, 3e-30, inf, 0), v(4e30, 4e-30, nan, 0)), np.hypot, dtypes=ONE, gradient=False, tolerance=1e-30),
     C("i0", (v(0, 1e-3, 20, -85, 90),), special.i0, dtypes=ONE, gradient=False),
-    *_infinite("mish silu gelu hard_silu softplus relu", 0, inf),
+    *_infinite("mish silu gelu hard_silu squareplus softplus relu", 0, inf),
     *_infinite("gelu", 0, inf, approximate=False),
     *_infinite("softsign", -1, 1),
     C("isclose", (v(1, 1, inf, -inf, nan, inf), v(1 + 1e-6, 1.1, inf, inf, nan, 1)), np.isclose, dtypes=ONE),
@@ -234,6 +238,9 @@ EDGES = [
     C("softmax", (v([[-inf, 0, 1]]),), lambda x: special.softmax(x, -1), gradient=False),
     C("sparse_plus", (v(-2, -1, nan, 2),), lambda x: np.array([inf, inf, nan, 0.5]), **_inverse("sparse_plus")),
     C("softplus", (v(-1e4, -100, 0, 100, 1e4),), lambda x: np.logaddexp(0, x)),
+    C("squareplus", (v(-3e4, -300, -1, 0, 300),), _squareplus, dtypes=HALVES, tolerance=1e-4),
+    C("squareplus", (v(-1e5, 1e20, -1e20, 1e-20, nan),), _squareplus, dtypes=ONE, tolerance=1e-25, gradient=False),
+    C("squareplus", (v(-2, 0, 2), 0.0), lambda x, b: np.maximum(x, 0), dtypes=ONE, gradient=False),
     C("std", (v(1e4, 1e4 + 1, 1e4 + 2),), np.std, dtypes=ONE, gradient=False),
     C("sum", (x(0, 3),), np.sum, {"axis": 0}, dtypes=ALL, batch=False),
     C("tanh", (v(-1e4, 0, 1e4, 1e-20),), np.tanh),
