@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import importlib
@@ -11,6 +12,8 @@ import json
 import pickle
 import struct
 import tarfile
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -432,6 +435,49 @@ def test_npz_orders(tmp_path) -> None:
     a[0] = 1  # writable
 
 
+def announced(shape: str, data: bytes, descr: str = "|u1") -> bytes:
+    """An npz file whose array `a` says of itself what it likes."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (announced("(2,)", b"ab"), None, ""),
+        (announced("(3,)", b"ab"), CorruptFileError, "cannot be read"),
+        (announced("(2,)", b"abc"), CorruptFileError, "cannot be read"),
+        (announced("(2,)", bytes(10**8)), CorruptFileError, "cannot be read"),
+        (announced("(-1,)", bytes(10**8)), UnsafeFileError, "'a' announces -1 bytes"),
+        (announced("(1048577,)", b"ab"), UnsafeFileError, "'a' announces 1048577 bytes, the limit is 1048576"),
+        (announced("(9999999, 9999999, 99999999)", b""), UnsafeFileError, "the limit is 1048576"),
+        (announced("(1,)", bytes(8), "|V1000000000"), UnsafeFileError, "the limit is 1048576"),
+    ],
+)
+def test_npz_takes_no_more_than_it_announces(data, error, message, tmp_path, monkeypatch) -> None:
+    (tmp_path / "x.npz").write_bytes(data)
+    monkeypatch.setattr(config.settings, "load_limits", config.LoadLimits(bytes=1 << 20))
+    tracemalloc.start()
+    with pytest.raises(error, match=message) if error else contextlib.nullcontext():
+        read_npz(tmp_path / "x.npz", "a")
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(_files._STAND_INS))
+def test_pickles_change_nothing_here(module, name) -> None:
+    """`BUILD` sets attributes of whatever a name stands for."""
+    stand_in = _files._STAND_INS[module, name]
+    before = dict(vars(stand_in))
+    for state in (b"}X\x05\0\0\0plainK\1s", b"N}X\x05\0\0\0plainK\1s\x86"):  # {"plain": 1}, (None, {"plain": 1})
+        with pytest.raises((CorruptFileError, UnsafeFileError)):
+            unpickle(io.BytesIO(b"\x80\2c" + f"{module}\n{name}\n".encode() + state + b"b."), "the file")
+    assert dict(vars(stand_in)) == before
+
+
 @pytest.mark.parametrize(
     ("load", "url", "data"),
     [
@@ -442,6 +488,8 @@ def test_npz_orders(tmp_path) -> None:
         ("fashion_mnist", STORAGE + "t10k-labels-idx1-ubyte.gz", idx(MNIST["y_test"])[:-9]),
         ("fashion_mnist", STORAGE + "t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x0d\1\0\0\0\1abcd")),
         ("fashion_mnist", STORAGE + "t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\1\0\0\0\5abcd")),
+        ("fashion_mnist", STORAGE + "t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\1\0\0\0\3abcd")),
+        ("fashion_mnist", STORAGE + "t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\4" + b"\xff" * 16)),
         ("cifar10", TORONTO + "cifar-10-python.tar.gz", FILES[TORONTO + "cifar-10-python.tar.gz"][:-5000]),
         ("cifar10", TORONTO + "cifar-10-python.tar.gz", tar({"cifar-10-batches-py/test_batch": pickled2({})})),
         ("cifar10", TORONTO + "cifar-10-python.tar.gz", tar({})),
@@ -457,8 +505,8 @@ def test_damage(mirror, load, url, data) -> None:
     assert url.rpartition("/")[2] in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("data", [b"{", b"[]", b"\xff", b'{"a":' * 1000, b'{"a": 1, "a": 2}'])
 def test_damaged_word_index(mirror, data) -> None:
     mirror(STORAGE + "imdb_word_index.json", data)
-    with pytest.raises(CorruptFileError, match=r"imdb_word_index\.json"):
+    with pytest.raises((CorruptFileError, UnsafeFileError), match=r"imdb_word_index\.json"):
         datasets.imdb.get_word_index()

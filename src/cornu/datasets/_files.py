@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from cornu.base import config
 from cornu.base.errors import ArgumentError, CorruptFileError, UnsafeFileError
+from cornu.saving.tensors import parse_json
 from cornu.utils.files import get_file, hash_file, keras_home
 
 Split = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -57,13 +58,7 @@ def fetch(path: str | os.PathLike[str], url: str, subdir: str = "datasets", kera
 
 def read_json(file: Path) -> dict[str, int]:
     """A word index: ranks by word."""
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise CorruptFileError(f"{file} is not JSON: {error}. Remove it to have it downloaded again.") from error
-    if not isinstance(found, dict):
-        raise CorruptFileError(f"{file} should hold one JSON object, not {type(found).__name__}.")
-    return found
+    return parse_json(file.read_bytes(), file, None)
 
 
 def read_npz(file: Path, *names: str) -> list[np.ndarray]:
@@ -78,7 +73,10 @@ def read_npz(file: Path, *names: str) -> list[np.ndarray]:
                     if dtype.hasobject:
                         arrays.append(unpickle(member, f"{file}: {name!r}", "ASCII"))
                         continue
-                    values = np.frombuffer(member.read(), dtype)
+                    size, most = math.prod(shape) * dtype.itemsize, config.load_limits().bytes
+                    if not 0 <= size <= most:
+                        raise UnsafeFileError(f"{file}: {name!r} announces {size} bytes, the limit is {most}.")
+                    values = np.frombuffer(member.read(size + 1), dtype)  # one more shows that there is more
                     arrays.append(values.reshape(shape, order="F" if fortran else "C").copy())
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:
         if isinstance(error, (CorruptFileError, UnsafeFileError)):
@@ -106,6 +104,9 @@ class _Array:
     """What a pickle says of an array."""
 
     state: Any = None
+
+    def __init__(self, *unused: Any) -> None:
+        pass
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -149,18 +150,25 @@ def _plain_container(value: Any, memo: dict[int, Any]) -> Any:
     raise UnsafeFileError(f"an object of type {type(value).__name__}")
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise UnsafeFileError(f"the encoding {encoding!r}")
-    return text.encode("latin1")
+class _Bytes:
+    """How protocol 2 writes bytes: a text and how it is encoded."""
+
+    def __new__(cls, text: str, encoding: str) -> Any:
+        if encoding != "latin1":
+            raise UnsafeFileError(f"the encoding {encoding!r}")
+        return text.encode("latin1")
+
+    def __setstate__(self, state: Any) -> None:
+        raise TypeError("bytes have no state")
 
 
-_STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("_codecs", "encode"): _encode,  # how protocol 2 writes bytes
+# Classes with a `__setstate__`, so that a pickle cannot set attributes of what stands here.
+_STAND_INS: dict[tuple[str, str], type] = {
+    ("_codecs", "encode"): _Bytes,
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "_reconstruct"): lambda *unused: _Array(),
-    ("numpy._core.multiarray", "_reconstruct"): lambda *unused: _Array(),
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
 }
 
 
@@ -183,8 +191,8 @@ def unpickle(stream: IO[bytes], source: str, encoding: str = "bytes") -> Any:
         return _plain(_Unpickler(stream, encoding=encoding).load(), {})
     except UnsafeFileError as error:
         raise UnsafeFileError(f"{source} contains {error}, which data files have no use for.") from error
-    except RecursionError as error:
-        raise UnsafeFileError(f"{source} is nested too deeply.") from error
+    except (RecursionError, MemoryError) as error:
+        raise UnsafeFileError(f"{source} is nested too deeply, or takes more memory than there is.") from error
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         raise CorruptFileError(f"{source} cannot be read: {error}.") from error
 

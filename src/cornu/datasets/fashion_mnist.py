@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 
 import numpy as np
 
+from cornu.base import config
 from cornu.base.errors import CorruptFileError
 from cornu.datasets._files import STORAGE, Split, fetch
 
@@ -36,11 +38,12 @@ def _idx(name: str) -> np.ndarray:
     """An array of bytes in the IDX format: two zeros, a type, the rank, the shape, big-endian, then the values."""
     file = fetch(name, STORAGE + name, "datasets/fashion-mnist")
     try:
-        data = gzip.decompress(file.read_bytes())
-        zeros, kind, rank = struct.unpack_from(">HBB", data)
-        shape = struct.unpack_from(f">{rank}I", data, 4)
-        if (zeros, kind) != (0, 8):
-            raise ValueError(f"it begins with {data[:4]!r}")
-        return np.frombuffer(data, "uint8", offset=4 + 4 * rank).reshape(shape).copy()
+        with gzip.open(file) as stream:
+            zeros, kind, rank = struct.unpack(">HBB", begin := stream.read(4))
+            shape = struct.unpack(f">{rank}I", stream.read(4 * rank))
+            if (zeros, kind) != (0, 8) or math.prod(shape) > config.load_limits().bytes:
+                raise ValueError(f"it begins with {begin!r} and the shape {shape}")
+            data = stream.read(math.prod(shape) + 1)  # one more shows that there is more
+        return np.frombuffer(data, "uint8").reshape(shape).copy()
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise CorruptFileError(f"{file} is no gzipped IDX file of bytes: {error}.") from error
