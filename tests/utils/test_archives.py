@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import stat
 import struct
@@ -120,6 +121,36 @@ def test_a_refused_archive_leaves_what_was_there(tmp_path) -> None:
     with pytest.raises(UnsafeFileError):
         extract(tmp_path, tar(("new", b""), ("../x", b"")))
     assert content(tmp_path / "out") == {"old": b""}
+
+
+@pytest.mark.parametrize("call", range(1, 3))
+def test_a_failing_rename_leaves_what_was_there(call, tmp_path, monkeypatch) -> None:
+    extract(tmp_path, tar(("old", b"")))
+    rename, calls = Path.rename, itertools.count(1)
+
+    def failing(self: Path, target: Path) -> Path:
+        if next(calls) == call:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        extract(tmp_path, tar(("new", b"")))
+    assert content(tmp_path / "out") == {"old": b""}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["archive", "out"]
+
+
+def test_a_kill_leaves_no_half_folder(tmp_path, monkeypatch) -> None:
+    extract(tmp_path, tar(("a", b"1"), ("b", b"1")))
+
+    def killed(folder: Path, **unused: Any) -> None:
+        next(folder.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archives.shutil, "rmtree", killed)
+    with pytest.raises((KeyboardInterrupt, StopIteration, OSError)):
+        extract(tmp_path, tar(("a", b"2"), ("b", b"2")))
+    assert content(tmp_path / "out") in ({"a": b"1", "b": b"1"}, {"a": b"2", "b": b"2"})
 
 
 @pytest.mark.parametrize("make", [tar, zipped])

@@ -46,6 +46,7 @@ def extract_archive(
     formats = _FORMATS if archive_format == "auto" else _as_formats(archive_format)
     members = _members(path, formats)
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    old = fresh.with_name(f"{fresh.name}.old")
     fresh.mkdir(parents=True)
     try:
         for count, (name, content) in enumerate(members, start=1):
@@ -54,10 +55,16 @@ def extract_archive(
             with _reading(path, name):
                 _write(path, fresh, name, content)
         if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
+            folder.rename(old)  # removed where it is, it could be left half
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
     return folder
 
 
