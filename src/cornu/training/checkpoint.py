@@ -143,7 +143,7 @@ class Saver:
         self._watcher.set_model(model)
         self._best: float | None = None
         self._best_name: str | None = None
-        self._saved_at, self._saved_step, self._written, self._failed = time.monotonic(), 0, 0, 0
+        self._saved_at, self._written, self._failed = time.monotonic(), 0, 0
         self._errors: list[str] = []
         self._warned: set[str] = set()
         self._waiting: list[_Snapshot] = []
@@ -181,7 +181,7 @@ class Saver:
                     self.model._label(), path, self.variables, {k: v for k, v in stored.items() if k in self.variables}
                 )
                 return _Found(path, arrays, state)
-            except (FileFormatError, OSError) as error:
+            except (FileFormatError, OSError, KeyError, TypeError) as error:
                 warnings.warn(
                     f"The checkpoint {path.name} cannot be read, the one before it is tried: {error}", stacklevel=6
                 )
@@ -322,9 +322,9 @@ class Saver:
                 try:
                     self._write(snapshot)
                     self._written += 1
-                except OSError as error:  # the run goes on, and so does the next checkpoint
+                except Exception as error:  # told by the run, which goes on, as does the next checkpoint
                     self._failed += 1
-                    self._errors.append(f"{type(error).__name__}: {error.strerror or error}")
+                    self._errors.append(f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}")
 
     def _path(self, position: Position) -> Path:
         return self.folder / f"run{self.run:03}-epoch{position.epoch:05}-step{position.step:08}.safetensors"
