@@ -78,7 +78,7 @@ PRIMITIVES |= {
     "stop_gradient": zero_grad,
     "subtract": pt.sub,
     "cbrt": lambda x: pt.sign(x) * pt.abs(x) ** constant(1 / 3, x),
-    "fmod": lambda a, b: pt.switch(a < 0, constant(-1, a), constant(1, a)) * pt.mod(pt.abs(a), pt.abs(b)),
+    "fmod": lambda a, b: pt.switch(a < 0, -pt.mod(pt.abs(a), pt.abs(b)), pt.mod(pt.abs(a), pt.abs(b))),
     "i0e": _keeping_dtype(lambda x: pt.ive(constant(0, x), x)),
     "rint": lambda x: pt.round(x, mode="half_to_even"),
     "rsqrt": lambda x: constant(1, x) / pt.sqrt(x),

@@ -131,7 +131,7 @@ class Backend(ABC):
     bitwise_xor: Binary
     divide: Binary
     equal: Binary
-    floor_divide: Binary
+    floor_divide: Binary  # of integers by 0 it is 0, and so are fmod and mod
     fmod: Binary
     gcd: Binary
     greater: Binary

@@ -18,6 +18,7 @@ from cornu.core.symbolic import KerasTensor, OpCall, any_symbolic, record
 from cornu.core.variable import Variable
 
 F = TypeVar("F", bound=Callable[..., Any])
+Positions = tuple[int, ...]
 Tensor = Any
 """Marks a parameter that becomes an array and takes part in dtype promotion."""
 Untyped = Any
@@ -193,11 +194,7 @@ _CONSTANTS = {int, bool, str, type(None)}
 
 
 def _fusible(
-    concrete: type | None,
-    positions: tuple[int, ...],
-    lists: tuple[int, ...],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    concrete: type | None, positions: Positions, lists: Positions, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> bool:
     """Whether there are arrays, all with values, and the arguments at the positions, or named, can be constants.
 
