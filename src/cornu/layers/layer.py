@@ -29,7 +29,9 @@ from cornu.layers.input_spec import check_inputs
 from cornu.metrics import Metric
 from cornu.random.seed import SeedGenerator
 
-_UNUSED = ("quantization_config", "lora_rank", "lora_alpha", "gptq_unpacked_column_size")
+_UNUSED = frozenset("quantization_config lora_rank lora_alpha gptq_unpacked_column_size groups".split())
+_NEVER_USED = frozenset("kernel_initializer kernel_regularizer kernel_constraint".split())  # by those without a kernel
+_FOUND_ANEW = frozenset("query_shape key_shape value_shape".split())
 _LEGACY = ("input_shape", "batch_input_shape", "input_dim", "input_length", "batch_size", "weights", "input_dtype")
 
 
@@ -102,8 +104,12 @@ class Layer(Configurable):
         **kwargs: Any,
     ) -> None:
         legacy = {key: kwargs.pop(key) for key in _LEGACY if key in kwargs}
-        for key in _UNUSED:  # Keras writes them into configurations
-            if key in kwargs and kwargs[key] is None:
+        for key, value in list(kwargs.items()):  # what Keras and Keras 2 write into configurations to no effect
+            if (
+                key in _FOUND_ANEW
+                or (key in _UNUSED and value in (None, 1))
+                or (key in _NEVER_USED and not isinstance(value, str))
+            ):
                 del kwargs[key]
         if kwargs:
             raise ArgumentError(

@@ -27,7 +27,7 @@ class Loss(Configurable):
     def __init__(
         self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
     ) -> None:
-        reduction = "none" if reduction is None else reduction
+        reduction = {None: "none", "auto": "sum_over_batch_size"}.get(reduction, reduction)  # "auto": Keras 2's
         if reduction not in REDUCTIONS:
             raise ArgumentError(
                 f"{type(self).__name__}: unknown reduction {reduction!r}.{did_you_mean(str(reduction), REDUCTIONS)} "

@@ -243,7 +243,8 @@ def _check_names(operations: list[Any]) -> None:
 
 
 def _is_flat_place(structure: Any) -> bool:
-    return isinstance(structure, list | tuple) and len(structure) == 3 and isinstance(structure[0], str)
+    """Whether it is `[operation, call, output]`; in Keras 2's nodes keywords may follow."""
+    return isinstance(structure, list | tuple) and len(structure) in (3, 4) and isinstance(structure[0], str)
 
 
 def _flat_places(structure: Any) -> list[Any]:
@@ -274,10 +275,19 @@ def _places_in(structure: Any) -> list[tuple[str, int, int]]:
 
 def _node(operation: Any, entry: dict[str, Any], node: Any) -> dict[str, Any]:
     """The arguments of a call in our form, from those of Keras 3 or Keras 2."""
-    if isinstance(node, list):  # Keras 2: [[name, node, output, keywords], …]
-        tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": place[:3]}} for place in node]
-        return {"args": [_alone(tensors)], "kwargs": node[0][3] if len(node[0]) > 3 else {}}
-    return op_entries.arguments(operation, entry, node) if isinstance(operation, OpCall) else node
+    if isinstance(node, dict) and "args" in node:
+        return op_entries.arguments(operation, entry, node) if isinstance(operation, OpCall) else node
+    keywords = _flat_places(node)[0][3:]  # Keras 2's node: a nest of places, the first with keywords
+    return {"args": [_alone(_described(node))], "kwargs": _described(keywords[0]) if keywords else {}}
+
+
+def _described(structure: Any) -> Any:
+    """The places in a nest as Keras 3 describes tensors."""
+    if _is_flat_place(structure):
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": structure[:3]}}
+    if isinstance(structure, dict):
+        return {key: _described(value) for key, value in structure.items()}
+    return [_described(item) for item in structure] if isinstance(structure, list) else structure
 
 
 def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
@@ -340,7 +350,7 @@ def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
 
     def places(structure: Any) -> Any:
         if _is_flat_place(structure):
-            return output_of(*structure)
+            return output_of(*structure[:3])
         if isinstance(structure, dict):
             return {key: places(value) for key, value in structure.items()}
         return [places(item) for item in structure]

@@ -201,6 +201,8 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
         """The model that `get_config` described."""
+        if isinstance(config, list):  # before Keras 2.2.3
+            config = {"layers": config}
         if "layers" not in config or cls.__init__ is not Sequential.__init__:
             return super().from_config(config)
         with configurable.custom_object_scope(custom_objects or {}):

@@ -22,9 +22,10 @@ def write_weights(group: Any, model: Any) -> None:
     group.attrs["backend"], group.attrs["keras_version"] = model._backend, "3.15.1"
     for layer in layers:
         below = group.create_group(layer.name)
-        names = _unique([w.path for w in layer.weights])
+        weights = _in_order(layer)
+        names = _unique([w.path for w in weights])
         write_names(below, "weight_names", names)
-        for name, weight in zip(names, layer.weights, strict=True):
+        for name, weight in zip(names, weights, strict=True):
             below.create_dataset(name, data=weight.numpy().astype(_storable(weight.dtype)))
 
 
@@ -55,6 +56,10 @@ def _unique(names: list[str]) -> list[str]:
 
 def _weighted(model: Any, with_inputs: bool = False) -> list[Any]:
     return [layer for layer in model.layers if with_inputs or layer.weights]
+
+
+def _in_order(layer: Any) -> list[Any]:
+    return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
 def named_arrays(contents: Contents, group: str, attribute: str = "weight_names") -> list[Stored]:
@@ -97,7 +102,7 @@ def read_weights(contents: Contents, model: Any, by_name: bool = False, skip_mis
                 f"weights ({plain(', '.join(layer.name for layer in layers), 300)}); nothing was loaded."
             )
         pairs = [(layer, arrays) for layer, (_, arrays) in zip(layers, stored, strict=True)]
-    wanted = {f"{layer.name}/{i}": weight for layer, _ in pairs for i, weight in enumerate(layer.weights)}
+    wanted = {f"{layer.name}/{i}": weight for layer, _ in pairs for i, weight in enumerate(_in_order(layer))}
     given = {f"{layer.name}/{i}": one for layer, arrays in pairs for i, one in enumerate(arrays)}
     fitting = check_fit(f"model {model.name!r}", contents.file, wanted, given, skip_mismatch)
     check_size(contents.file, {key: wanted[key] for key in fitting})
@@ -106,3 +111,9 @@ def read_weights(contents: Contents, model: Any, by_name: bool = False, skip_mis
     warn_of_nan(contents.file, spoiled)
     for key, value in values.items():
         wanted[key].assign(value)
+
+
+def optimizer_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The optimizer's configuration without what only Keras 2.11 and later wrote."""
+    settings = {key: v for key, v in config["config"].items() if key not in ("is_legacy_optimizer", "jit_compile")}
+    return {**config, "class_name": config["class_name"].removeprefix("Custom>"), "config": settings}

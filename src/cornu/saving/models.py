@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -207,12 +208,14 @@ def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None
         )
     parts = {name: parse_json(str(texts[name]), contents.file, name) for name in texts if "config" in name}
     model = _made(contents.file, parts["model_config"], custom_objects)
-    legacy.read_weights(contents, model)
+    names = contents.texts["model_weights"].get("layer_names", []) if "model_weights" in contents.texts else []
+    legacy.read_weights(contents, model, by_name={layer.name for layer in model.layers if layer.weights} <= set(names))
     training = parts.get("training_config")
     if not compile or training is None:
         return model
-    training["optimizer"] = training.pop("optimizer_config", None)
     with _describing(contents.file, custom_objects):
+        training["optimizer"] = legacy.optimizer_config(training.pop("optimizer_config"))
+        training.pop("sample_weight_mode", None)  # of Keras 2
         model.compile_from_config(training)
     if "optimizer_weights" in contents.texts and model.optimizer.built:
         stored = dict(enumerate(legacy.named_arrays(contents, "optimizer_weights")))
@@ -220,4 +223,10 @@ def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None
         if {i: v.shape for i, v in variables.items()} == {i: one.shape for i, one in stored.items()}:
             for i, variable in variables.items():
                 variable.assign(fitted(contents.file, f"optimizer_weights/{i}", stored[i], variable.dtype, []))
+        else:
+            warnings.warn(
+                f"{contents.file}: the state of {model.optimizer.name}, {len(variables)} variables, begins anew: the "
+                f"file has {len(stored)} arrays of other shapes for it.",
+                stacklevel=3,
+            )
     return model
