@@ -288,6 +288,19 @@ def test_weights_files_go_both_ways(pair, tmp_path: Path) -> None:
             np.testing.assert_array_equal(mine, other)
 
 
+def test_keras_loads_our_weights_in_the_old_format(pair, tmp_path: Path) -> None:
+    ours, theirs, inputs, expected = pair
+    skip_if_refused(ours, "model.h5")
+    before = theirs.get_weights()
+    ours.save_weights(tmp_path / "w.h5")
+    theirs.set_weights([0 * w for w in before])
+    theirs.load_weights(tmp_path / "w.h5")
+    agree(theirs, inputs, expected)
+    ours.set_weights([0 * w for w in before])
+    ours.load_weights(tmp_path / "w.h5", by_name=True)
+    agree(ours, inputs, expected)
+
+
 def test_configurations_go_both_ways(pair) -> None:
     ours, theirs, *_ = pair
     if not hasattr(ours, "inputs"):
@@ -299,6 +312,8 @@ def test_configurations_go_both_ways(pair) -> None:
     assert [w.shape for w in again.weights] == [w.shape for w in ours.weights]
     from_json = cornu.models.model_from_json(theirs.to_json())
     assert [layer.name for layer in from_json.layers] == [layer.name for layer in theirs.layers]
+    from_json = keras.models.model_from_json(ours.to_json())
+    assert [w.shape for w in from_json.weights] == [w.shape for w in theirs.weights]
 
 
 def compiled(k):
