@@ -307,6 +307,9 @@ def _rebuilt(cls: type[Functional], config: dict[str, Any]) -> Any:
         for i, node in enumerate(entry["inbound_nodes"]):
             nodes[name, i] = _node(operation, entry, node)
     used = {key: _places_in(node) for key, node in nodes.items()}
+    if not all(used.values()):  # what depends on no tensor would be computed now, and might be large
+        name = next(name for (name, _), places in used.items() if not places)
+        raise GraphError(f"The configuration calls {name!r} on no tensor.")
 
     # Keras counts the calls of a nested model from 1: its own graph is call 0.
     calls, last = Counter(name for name, _ in nodes), Counter[str]()

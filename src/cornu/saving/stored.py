@@ -16,6 +16,7 @@ from cornu.base.errors import (
     CornuError,
     CorruptFileError,
     DTypeError,
+    FileFormatError,
     ShapeError,
     UnsafeFileError,
     did_you_mean,
@@ -53,7 +54,11 @@ def parsing(file: Any, member: Any, message: str) -> Iterator[None]:
     except MemoryError as error:
         raise unsafe(file, member, f"{message}: it takes more memory than there is.") from error
     except Exception as error:
-        if isinstance(error, CornuError) and all(plain(line, 500) == line for line in str(error).split("\n", 50)):
+        text = str(error).replace("\n", "")
+        if isinstance(error, FileFormatError) and not text.startswith(plain(file, 200)):
+            raise type(error)(_message(file, member, text)) from error
+        if isinstance(error, CornuError) and plain(text, 5000) == text:
+            error.add_note(f"That stands in {plain(file, 200)}.")
             raise
         raise corrupt(file, member, f"{message}: {type(error).__name__}: {error}") from error
 

@@ -221,7 +221,7 @@ class TensorFile:
 
     def _entry(self, name: str, entry: Any) -> tuple[Any, tuple[int, ...], int, int]:
         known = isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"}
-        if not known or entry["dtype"] not in _DTYPES:
+        if not known or str(entry["dtype"]) not in _DTYPES:
             raise corrupt(self.path, name, f"should have a known dtype, shape and data_offsets, got {entry!r}.")
         shape, offsets = entry["shape"], entry["data_offsets"]
         if not (_are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2 and len(shape) <= 64):
