@@ -121,7 +121,7 @@ def classes(k, register):
     """A layer and two models as users write them, registered under the same names on both sides."""
     layers = k.layers
 
-    @register("tests")
+    @register("both")
     class Scale(layers.Layer):
         def __init__(self, start=2.0, **kwargs):
             super().__init__(**kwargs)
@@ -136,7 +136,7 @@ def classes(k, register):
         def get_config(self):
             return {**super().get_config(), "start": self.start}
 
-    @register("tests")
+    @register("both")
     class Net(k.Model):
         def __init__(self, units=3, **kwargs):
             super().__init__(**kwargs)
@@ -152,7 +152,7 @@ def classes(k, register):
         def get_config(self):
             return {**super().get_config(), "units": self.units}
 
-    @register("tests")
+    @register("both")
     class Graph(k.Model):
         def train_step(self, *args, **kwargs):
             return super().train_step(*args, **kwargs)
@@ -182,8 +182,8 @@ def halved(x):
     return x / 2
 
 
-keras.saving.register_keras_serializable("tests")(halved)
-cornu.saving.register_serializable("tests")(halved)
+keras.saving.register_keras_serializable("both")(halved)
+cornu.saving.register_serializable("both")(halved)
 
 MODELS = {
     make.__name__: make
