@@ -398,29 +398,7 @@ def test_another_process_can_neither_write_nor_take_memory(tmp_path: Path) -> No
     assert [line for line in found if "fork" not in line] == ["OSError", *forked, "MemoryError", "(600, 600)", ""]
 
 
-# time
-
-
-def test_time_grows_with_the_number_of_layers(tmp_path: Path) -> None:
-    """Layers listed backwards, each of which waits for all the others."""
-
-    def seconds(count: int) -> float:
-        inputs = x = cornu.Input((2,))
-        for i in range(count):
-            x = layers.Activation("linear", name=f"layer{i}")(x)
-        model = cornu.Model(inputs, x, name="long")
-        begin = time.perf_counter()
-        model.save(tmp_path / "m.keras")
-        described = json.loads(members(tmp_path / "m.keras")["config.json"])
-        described["config"]["layers"].reverse()
-        rewrite(tmp_path / "m.keras", config=json.dumps(described).encode())
-        again = load(tmp_path / "m.keras")
-        assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
-        return time.perf_counter() - begin
-
-    seconds(10)
-    short, long = seconds(150), seconds(1500)
-    assert long < 25 * short + 1
+# time: test_linear_time.py has the rest
 
 
 def test_a_table_of_differences_is_short_and_soon_made() -> None:

@@ -64,10 +64,10 @@ def _check_member(path: Path, info: zipfile.ZipInfo, end: int) -> None:
     if info.header_offset < end:
         raise unsafe(path, info.filename, "shares bytes with another member.")
     most = limits.json_bytes if info.filename.endswith(".json") else limits.bytes
-    most = min(most, max(_FREE, info.compress_size * limits.expansion))
+    most = min(most, max(_FREE, int(info.compress_size * limits.expansion)))
     if info.file_size > most:
         raise unsafe(
-            path, info.filename, f"grows from {info.compress_size} to {info.file_size} bytes, the limit is {most:.0f}."
+            path, info.filename, f"grows from {info.compress_size} to {info.file_size} bytes, the limit is {most}."
         )
 
 

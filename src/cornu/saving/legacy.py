@@ -87,10 +87,15 @@ def _stored_layers(contents: Contents) -> Iterator[tuple[str, list[Stored]]]:
             yield name, arrays
 
 
-def read_weights(contents: Contents, model: Any, by_name: bool = False, skip_mismatch: bool = False) -> None:
-    """Take the weights from a Keras 2 file: layer by layer in order, or those of the same name."""
+def read_weights(contents: Contents, model: Any, by_name: bool | None = False, skip_mismatch: bool = False) -> None:
+    """Take the weights from a Keras 2 file: layer by layer in order, or those of the same name.
+
+    With `by_name=None` by name where the names are all the same, in whatever order.
+    """
     stored = list(_stored_layers(contents))
     layers = _weighted(model)
+    if by_name is None:
+        by_name = sorted(layer.name for layer in layers) == sorted(name for name, _ in stored)
     if by_name:
         known = dict(stored)
         pairs = [(layer, known[layer.name]) for layer in layers if layer.name in known]

@@ -208,8 +208,7 @@ def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None
         )
     parts = {name: parse_json(str(texts[name]), contents.file, name) for name in texts if "config" in name}
     model = _made(contents.file, parts["model_config"], custom_objects)
-    names = contents.texts["model_weights"].get("layer_names", []) if "model_weights" in contents.texts else []
-    legacy.read_weights(contents, model, by_name={layer.name for layer in model.layers if layer.weights} <= set(names))
+    legacy.read_weights(contents, model, by_name=None)
     training = parts.get("training_config")
     if not compile or training is None:
         return model
