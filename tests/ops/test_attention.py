@@ -24,7 +24,7 @@ def gpu(monkeypatch):
         calls.append(implementation)
         return FUSED(*args, **kwargs)
 
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(load("jax"), "_platform", "gpu")
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
     monkeypatch.setattr(load("jax"), "programs", {})  # those made before know nothing of the kernel
     return calls
