@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import jax
+import keras
 import pytest
+
+import cornu
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -14,3 +17,10 @@ def quick_compilation() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True)
+def same_names() -> None:
+    """Cornu and Keras count automatic names from the same start, whatever tests ran before in this process."""
+    cornu.utils.clear_session(free_memory=False)
+    keras.utils.clear_session(free_memory=False)

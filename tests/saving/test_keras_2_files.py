@@ -402,3 +402,29 @@ def test_what_is_unknown_is_named(tmp_path: Path) -> None:
     model = graph([["x", 0, 0]], [["tf.math.add", 0, 0]], source("x", 4), entry)
     with pytest.raises(CornuError, match="TFOpLambda"):
         cornu.models.load_model(write(tmp_path / "m.h5", {}, model))
+
+
+def test_what_had_another_meaning_keeps_it(tmp_path: Path) -> None:
+    """The hard sigmoid of Keras 2, a fifth steep; GRU without `reset_after`, which then reset before the product."""
+    steep = {key: "hard_sigmoid" if key == "recurrent_activation" else value for key, value in RECURRENT.items()}
+    model = stack(
+        layer("GRU", "gru", units=3, batch_input_shape=[None, 5, 2], **steep),
+        layer("Activation", "step", activation="hard_sigmoid"),
+    )
+    values = drawn((2, 9), (3, 9), (9,))
+    keys = ("gru/kernel:0", "gru/recurrent_kernel:0", "gru/bias:0")
+    path = write(tmp_path / "m.h5", {"gru": dict(zip(keys, values, strict=True))}, model)
+
+    def step(x: Any) -> Any:
+        return np.clip(0.2 * np.asarray(x) + 0.5, 0, 1)
+
+    inputs = rng.normal(size=(2, 5, 2)).astype("float32")
+    recurrent = layers.GRU(3, return_sequences=True, weights=values, reset_after=False, recurrent_activation=step)
+    loaded = cornu.models.load_model(path)
+    close(loaded(inputs), step(recurrent(inputs)))
+    loaded.save(tmp_path / "again.keras")
+    close(cornu.models.load_model(tmp_path / "again.keras")(inputs), step(recurrent(inputs)))
+    text = json.dumps({**model, "keras_version": "2.2.4", "backend": "tensorflow"})
+    again = cornu.models.model_from_json(text)
+    again.set_weights(values)
+    close(again(inputs), step(recurrent(inputs)))

@@ -156,6 +156,18 @@ def test_expression(name: str) -> None:
             agree(computed(second.Model.from_config(told(model)), rows), expected)
 
 
+@pytest.mark.parametrize("backend", ["jax", "numpy", "tensorflow", "torch"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])
+def test_arrays_of_any_backend_in_a_graph_are_saved(backend: str, dtype: str) -> None:
+    with backend_scope(backend):
+        symbol = cornu.Input(batch_shape=(2, 4))
+        numbers = cornu.ops.convert_to_tensor([1, 2, 3, 4], dtype)
+        described = told(cornu.Model(symbol, symbol * numbers + cornu.ops.cast(cornu.ops.max(numbers), "float32")))
+    rows = np.ones((2, 4), "float32")
+    for made in (cornu.Model.from_config(described), keras.Model.from_config(described)):
+        agree(computed(made, rows), [np.array([[5, 6, 7, 8]] * 2, "float32")])
+
+
 def test_lists_as_indices_are_ours_alone() -> None:
     symbol = cornu.Input(batch_shape=(2, 4))
     rows = np.arange(8, dtype="float32").reshape(2, 4)

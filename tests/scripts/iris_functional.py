@@ -9,11 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras.layers import Dense, Input, concatenate
 from keras.models import Model
-from keras.utils import plot_model, to_categorical
+from keras.utils import plot_model, set_random_seed, to_categorical
 from sklearn.datasets import load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+set_random_seed(1)
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 X_train, X_test, y_train, y_test = train_test_split(X, to_categorical(y), test_size=0.3, random_state=0)

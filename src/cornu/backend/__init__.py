@@ -10,6 +10,8 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any, cast
 
+import numpy as np
+
 from cornu.backend.contract import Array, Backend
 from cornu.base import config
 from cornu.base.config import local, settings
@@ -35,7 +37,7 @@ __getattr__, __dir__, _public = lazy_names(
         "standardize_dtype": "cornu.base.dtypes",
     },
 )
-__all__ = ["Array", "B", "Backend", "current", "load", *_public]
+__all__ = ["Array", "B", "Backend", "current", "load", "to_numpy", *_public]
 
 _BUILT_IN = {
     "jax": "JaxBackend",
@@ -69,6 +71,12 @@ def load(name: str) -> Backend:
 def current() -> Backend:
     """The backend in use here and now."""
     return _loaded.get(local.backend or settings.backend) or load(config.backend())
+
+
+def to_numpy(x: Any) -> Any:
+    """An array of any backend, current or not, as one of NumPy."""
+    owner = next((backend for backend in _loaded.values() if isinstance(x, backend.array_types)), None)
+    return np.asarray(x) if owner is None else owner.to_numpy(x)
 
 
 class _Current:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cornu.backend import to_numpy
 from cornu.base import policies
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, UnknownNameError, UnsafeFileError, did_you_mean, plain
@@ -218,10 +219,11 @@ def serialize(obj: Any) -> Any:
         return policies.serialize(obj)
     if hasattr(obj, "_serialize"):  # symbolic tensors
         return obj._serialize()
-    if hasattr(obj, "tolist") and hasattr(obj, "dtype"):
-        if getattr(obj, "ndim", 1) == 0:
-            return obj.tolist()
-        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": str(obj.dtype)}}
+    if hasattr(obj, "__array__") and not isinstance(obj, type) and not hasattr(obj, "assign"):  # no variable
+        array = to_numpy(obj)
+        if array.ndim == 0:
+            return array.tolist()
+        return {"class_name": "__numpy__", "config": {"value": array.tolist(), "dtype": array.dtype.name}}
     if inspect.isfunction(obj) or inspect.isbuiltin(obj):
         return _serialize_function(obj)
     if not hasattr(obj, "get_config"):

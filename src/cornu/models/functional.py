@@ -174,10 +174,7 @@ class Functional(Model):
             if operation.get_build_config():
                 entry["build_config"] = operation.get_build_config()
             entry["inbound_nodes"] = [
-                {
-                    "args": configurable.serialize(data(list(node.args))),
-                    "kwargs": configurable.serialize(data(node.kwargs)),
-                }
+                {"args": op_entries.listed(data(node.args)), "kwargs": op_entries.listed(data(node.kwargs))}
                 for node in nodes
             ]
             layers.append(entry)

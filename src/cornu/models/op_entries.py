@@ -67,26 +67,26 @@ def described(operation: OpCall, nodes: list[Node], data: Callable[[Any], Any]) 
                 kwargs[key] = value
             else:
                 settings[key] = value
-        calls.append({"args": _listed(data(args)), "kwargs": _listed(data(kwargs))})
+        calls.append({"args": listed(data(args)), "kwargs": listed(data(kwargs))})
     if settings.get("dtype") is not None:
         settings["dtype"] = standardize_dtype(settings["dtype"])
     camel = "".join(part.upper() if part in _ACRONYMS else part.capitalize() for part in name.split("_"))
     return {
         "module": _MODULES.get(name, "keras.src.ops"),
         "class_name": _CLASSES.get(name, camel),
-        "config": {"name": operation.name, **_listed(settings)},
+        "config": {"name": operation.name, **listed(settings)},
         "registered_name": None,
         "name": operation.name,
         "inbound_nodes": calls,
     }
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """As data, with lists for tuples, as Keras has it here."""
     if isinstance(value, list | tuple):
-        return [_listed(item) for item in value]
+        return [listed(item) for item in value]
     if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
+        return {key: listed(item) for key, item in value.items()}
     found = configurable.serialize(value)
     is_op = callable(value) and isinstance(found, str)
     return {"module": "keras.ops", "class_name": "function", "config": found} if is_op else found

@@ -29,7 +29,7 @@ from cornu.saving.stored import Stored, check_size, corrupt, parsing, unsafe
 from cornu.saving.tensors import TensorFile, is_text, parse_json, write
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-_TEXTS = ("layer_names", "weight_names", "model_config", "training_config")
+_TEXTS = ("layer_names", "weight_names", "keras_version", "model_config", "training_config")
 _FREE = 64 << 20
 """Arrays up to this size may be compressed as much as they like."""
 _ATTRIBUTE = 1 << 16

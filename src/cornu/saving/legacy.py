@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from cornu.base.errors import ShapeError, plain
+from cornu.core import configurable
+from cornu.core.configurable import register_serializable
+from cornu.ops.elementwise import clip
 from cornu.saving.hdf5 import Contents
 from cornu.saving.stored import Stored, check_fit, check_size, corrupt, fitted, warn_of_nan
 
@@ -116,6 +119,30 @@ def read_weights(contents: Contents, model: Any, by_name: bool | None = False, s
     warn_of_nan(contents.file, spoiled)
     for key, value in values.items():
         wanted[key].assign(value)
+
+
+@register_serializable("Keras 2")
+def hard_sigmoid(x: Any) -> Any:
+    """max(0, min(1, x/5 + 1/2)), of the steps that Keras took until its third version."""
+    return clip(0.2 * x + 0.5, 0, 1)
+
+
+def model_config(config: Any) -> Any:
+    """A configuration of Keras 1 or 2 with what has another meaning by now made plain, in place."""
+    waiting = [config]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        if not isinstance(one, dict):
+            continue
+        waiting += one.values()
+        if one.get("class_name") == "GRU" and isinstance(one.get("config"), dict):
+            one["config"].setdefault("reset_after", False)
+        for key, value in one.items():
+            if key.endswith("activation") and value == "hard_sigmoid":
+                one[key] = configurable.serialize(hard_sigmoid)
+    return config
 
 
 def optimizer_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,8 @@ def _read_safetensors(path: Path, custom_objects: Mapping[str, Any] | None) -> A
 
 def _made(path: Any, config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Any:
     """The model of a configuration that has no more objects than allowed, built if it says for what."""
+    if str(config.get("keras_version", "")).startswith(("1.", "2.")):
+        config = legacy.model_config(config)
     objects, waiting = 0, [config]
     while waiting:
         one = waiting.pop()
@@ -207,7 +209,7 @@ def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None
             f"{contents.file} holds weights only, no architecture: make the model and call `load_weights`."
         )
     parts = {name: parse_json(str(texts[name]), contents.file, name) for name in texts if "config" in name}
-    model = _made(contents.file, parts["model_config"], custom_objects)
+    model = _made(contents.file, {"keras_version": texts.get("keras_version"), **parts["model_config"]}, custom_objects)
     legacy.read_weights(contents, model, by_name=None)
     training = parts.get("training_config")
     if not compile or training is None:
