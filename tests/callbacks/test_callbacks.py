@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import pty
 import re
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
 
 import keras
@@ -173,6 +176,57 @@ def test_checkpoints(trained, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "best.weights.h5").is_file()
     with pytest.raises(ArgumentError, match="names 'nothing', which is not in the logs: loss, mae"):
         trained.fit(X, Y, verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / "{nothing}.keras")])
+
+
+@pytest.mark.parametrize("name", ["{epoch}.keras", "{epoch}.h5", "{epoch}.safetensors"])
+def test_files_hold_what_the_model_was(trained, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are written while training goes on, here after it has ended."""
+    ended = threading.Event()
+    weights_only = name.endswith(".safetensors")
+    method = "save_weights" if weights_only else "save"
+    save = getattr(trained, method)
+    monkeypatch.setattr(trained, method, lambda path: ended.wait(60) and save(path))
+    found = []
+    record = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: found.append(trained.get_weights()), on_train_end=lambda logs: ended.set()
+    )
+    saving = callbacks.ModelCheckpoint(tmp_path / name, save_weights_only=weights_only)
+    trained.fit(X, Y, epochs=3, verbose=0, callbacks=[record, saving])
+    for i, weights in enumerate(found):
+        path = tmp_path / name.format(epoch=i + 1)
+        if weights_only:
+            trained.load_weights(path)
+        again = trained if weights_only else cornu.models.load_model(path)
+        for one, other in zip(again.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_training_goes_on_when_the_disk_is_full(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, calls = trained.save, []
+
+    def full(path: Path) -> None:
+        calls.append(path)
+        if len(calls) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(path)
+
+    monkeypatch.setattr(trained, "save", full)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        saving = callbacks.ModelCheckpoint(tmp_path / "at-{epoch}.keras")
+        assert len(trained.fit(X, Y, epochs=4, verbose=0, callbacks=[saving]).history["loss"]) == 4
+    messages = [str(one.message) for one in told if "could not be written" in str(one.message)]
+    assert len(messages) == 2
+    assert "(OSError: No space left on device). Training goes on" in messages[0]
+    assert messages[1].startswith("2 of 4 files could not be written to")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at-3.keras", "at-4.keras"]
+
+
+def test_a_model_that_cannot_be_saved_is_no_matter_of_the_disk(tmp_path: Path) -> None:
+    model = cornu.Sequential([cornu.Input((X.shape[1],)), cornu.layers.Lambda(lambda x: x), cornu.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ArgumentError, match="A lambda cannot be saved"):
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / "m.keras")])
 
 
 def test_a_table_of_the_logs(trained, tmp_path: Path) -> None:

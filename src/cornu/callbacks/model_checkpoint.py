@@ -6,15 +6,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cornu.base.errors import ArgumentError
+from cornu.backend import B
+from cornu.base.errors import ArgumentError, CornuError
 from cornu.callbacks.monitored import MonitoredCallback
+from cornu.core.state import StateScope
+from cornu.saving.background import Writer
 
 
 class ModelCheckpoint(MonitoredCallback):
     """Saves the model (or its weights) after every epoch, or every `save_freq` steps.
 
     `filepath` may hold names of the logs, as in `"at-{epoch:02d}-{val_loss:.2f}.keras"`. With `save_best_only` a file
-    is written only when `monitor` improves, on `initial_value_threshold` at first. Files are replaced whole.
+    is written only when `monitor` improves, on `initial_value_threshold` at first. Files are replaced whole, by a
+    thread: all of them are there when `fit` ends. Training goes on if the disk fails, with a warning.
     """
 
     _kept = ("best", "_epoch", "_steps")
@@ -45,6 +49,7 @@ class ModelCheckpoint(MonitoredCallback):
         self.best = initial_value_threshold
         self.any_batch = save_freq == "epoch"  # steps need not stop for it
         self._epoch = self._steps = 0
+        self._writer = Writer("file", Path(self.filepath).parent, fatal=(CornuError,))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
@@ -61,6 +66,7 @@ class ModelCheckpoint(MonitoredCallback):
             self._save(epoch, None, logs)
 
     def _save(self, epoch: int, batch: int | None, logs: dict[str, Any] | None) -> None:
+        self._writer.report()
         known = dict(logs or {})
         try:
             path = Path(self.filepath.format(epoch=epoch + 1, batch=0 if batch is None else batch + 1, **known))
@@ -82,5 +88,15 @@ class ModelCheckpoint(MonitoredCallback):
             self.best = value
         elif self.verbose:
             print(f"Epoch {epoch + 1}: saving to {path}.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.model.save_weights(path) if self.save_weights_only else self.model.save(path)
+        variables = [*self.model.variables, *getattr(self.model.optimizer, "variables", ())]
+        snapshot = StateScope((variable, B.copy(variable._read())) for variable in variables)
+
+        def write() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with snapshot:  # the model as it was
+                self.model.save_weights(path) if self.save_weights_only else self.model.save(path)
+
+        self._writer.write(str(path), write)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._writer.finish()

@@ -15,7 +15,6 @@ import os
 import random
 import re
 import sys
-import threading
 import time
 import warnings
 from collections import Counter
@@ -27,7 +26,6 @@ from typing import Any
 import numpy as np
 
 from cornu.backend import B
-from cornu.base import config
 from cornu.base.errors import ArgumentError, FileFormatError, StateError, plain
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.monitored import MonitoredCallback
@@ -36,6 +34,7 @@ from cornu.core.variable import Variable
 from cornu.random.seed import run_position, set_run_position
 from cornu.saving import tensors
 from cornu.saving.atomic import PART
+from cornu.saving.background import Writer
 from cornu.saving.stored import check_fit
 from cornu.saving.weights import STATE, architecture, description, keyed
 from cornu.training.data import ArrayData, BatchData, IndexedData
@@ -143,12 +142,8 @@ class Saver:
         self._watcher.set_model(model)
         self._best: float | None = None
         self._best_name: str | None = None
-        self._saved_at, self._written, self._failed = time.monotonic(), 0, 0
-        self._errors: list[str] = []
-        self._warned: set[str] = set()
-        self._waiting: list[_Snapshot] = []
-        self._guard = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._saved_at = time.monotonic()
+        self._writer = Writer("checkpoint", self.folder)
         self._lock: Any = None
         self._at_epoch_begin = at_begin
 
@@ -256,7 +251,7 @@ class Saver:
 
     def after_steps(self, epoch: int, step: int, last: bool) -> None:
         """Save if something is due after so many steps of the epoch; after the last one the epoch's end is near."""
-        self._report()
+        self._writer.report(stacklevel=5)
         every, minutes = self.settings.every_steps, self.settings.every_minutes
         due = every is not None and step % every == 0
         if minutes is not None and time.monotonic() - self._saved_at >= minutes * 60:
@@ -266,7 +261,7 @@ class Saver:
 
     def after_epoch(self, epoch: int, logs: dict[str, Any], stopped: bool, last: bool) -> None:
         """Save after every so many epochs, at the best and in the end."""
-        self._report()
+        self._writer.report(stacklevel=5)
         every = self.settings.every_epochs
         monitor = self._watcher.monitor
         value = logs.get(monitor, logs.get(monitor.removeprefix("val_")))
@@ -303,28 +298,8 @@ class Saver:
     def save(self, snapshot: _Snapshot) -> None:
         """Hand the snapshot to the thread that writes; one that waits gives way to it, unless it is the best."""
         self._saved_at = time.monotonic()
-        with self._guard:
-            if self._waiting and (snapshot.best or not self._waiting[-1].best):
-                self._waiting.pop()
-            self._waiting.append(snapshot)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, args=(config.backend(),), name="cornu-checkpoint")
-                self._thread.start()
-
-    def _work(self, backend: str) -> None:
-        with config.backend_scope(backend):
-            while True:
-                with self._guard:
-                    if not self._waiting:
-                        self._thread = None
-                        return
-                    snapshot = self._waiting.pop(0)
-                try:
-                    self._write(snapshot)
-                    self._written += 1
-                except Exception as error:  # told by the run, which goes on, as does the next checkpoint
-                    self._failed += 1
-                    self._errors.append(f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}")
+        key, instead_of = ("best", ("last",)) if snapshot.best else ("last", ())
+        self._writer.write(key, lambda: self._write(snapshot), instead_of)
 
     def _path(self, position: Position) -> Path:
         return self.folder / f"run{self.run:03}-epoch{position.epoch:05}-step{position.step:08}.safetensors"
@@ -343,40 +318,15 @@ class Saver:
     def interrupted(self, snapshot: _Snapshot, error: BaseException) -> None:
         """Write the snapshot and say where, as the process is about to end."""
         self.save(snapshot)
-        self.wait()
+        self._writer.wait()
         path = self._path(snapshot.position)
         where = f"saved in {path}; the same script goes on from there" if path.exists() else "it could not be saved"
         what = error.signal.name if isinstance(error, Terminated) else "Ctrl-C"
         epoch, step = snapshot.position.epoch + 1, snapshot.position.step
         print(f"\n{what} in epoch {epoch} after step {step}: {where}.", file=sys.stderr, flush=True)
 
-    def wait(self) -> None:
-        """Until all is written."""
-        thread = self._thread
-        if thread is not None:
-            thread.join()
-
-    def _report(self) -> None:
-        """Warn of what went wrong in the thread, once for each cause."""
-        while self._errors:
-            cause = self._errors.pop(0)
-            if cause not in self._warned:
-                self._warned.add(cause)
-                warnings.warn(
-                    f"A checkpoint could not be written to {self.folder} ({cause}). Training goes on, and the next "
-                    "checkpoint tries again.",
-                    stacklevel=6,
-                )
-
     def __exit__(self, *exc: object) -> None:
-        self.wait()
-        self._report()
-        if self._failed:
-            warnings.warn(
-                f"{self._failed} of {self._failed + self._written} checkpoints could not be written to {self.folder}: "
-                f"{'; '.join(sorted(self._warned))}.",
-                stacklevel=5,
-            )
+        self._writer.finish(stacklevel=5)
         if self._lock is not None:
             self._lock.close()
 
