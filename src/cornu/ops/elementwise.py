@@ -583,7 +583,9 @@ def hypot(x1: Tensor, x2: Tensor) -> Array:
     """
     dtype = standardize_dtype(x1.dtype)
     one, infinite = B.full((), 1, dtype), B.full((), math.inf, dtype)
-    larger, smaller = B.maximum(B.abs(x1), B.abs(x2)), B.minimum(B.abs(x1), B.abs(x2))
+    a, b = B.abs(x1), B.abs(x2)
+    order = a >= b  # by which both are chosen, as backends share the gradient of a tie differently
+    larger, smaller = B.where(order, a, b), B.where(order, b, a)
     ratio = smaller / B.where(larger == 0, one, larger)
     return B.where(B.logical_or(B.isinf(x1), B.isinf(x2)), infinite, larger * B.sqrt(1 + ratio * ratio))
 

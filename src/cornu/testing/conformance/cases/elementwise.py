@@ -305,6 +305,7 @@ BINARY = [
     *_shifts("bitwise_right_shift right_shift", np.right_shift),
     C("left_shift", (bools(2, 3), bools(3)), lambda x, y: np.left_shift(x.astype(int), y), batch=False),
     *_binary("hypot", ALL),
+    C("hypot", (v(1, -2, 3), v(1, 2, -3)), np.hypot, dtypes=ONE),  # the gradient of equal ones
     *_binary("fmax fmin"),
     *_binary("fmod", NUMBERS, 1, 6, gradient=False),
     C("fmod", (v(5.5, -5.5, 7), v(2, 2, -4)), np.fmod),
