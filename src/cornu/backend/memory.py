@@ -21,7 +21,7 @@ def block(size: int) -> np.ndarray[Any, Any]:
     """At least `size` uninitialised bytes, on huge pages where the system has them.
 
     Drawing the numbers of 25 million weights takes 50 ms into such blocks and 140 into what malloc gives back to a
-    thread, which is page after page of 4 KiB (`benchmarks/workloads.py cornu build`).
+    thread, which is page after page of 4 KiB (`benchmarks/measure.py cornu-jax build`).
     """
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.empty(size, np.uint8)
@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
 
     By default glibc returns every block over 32 MiB at once, so each dispatch of a compiled program pays for fresh
     pages again: half the time of a step of a small convolutional network (53 against 28 ms;
-    `benchmarks/workloads.py cornu cifar` with `MALLOC_TRIM_THRESHOLD_=131072` in the environment and without).
+    `benchmarks/measure.py cornu-jax cifar` with `MALLOC_TRIM_THRESHOLD_=131072` in the environment and without).
     Does nothing where the user has set the allocator by environment variables.
     """
     if any(name in os.environ for name in _USER_SETTINGS):
