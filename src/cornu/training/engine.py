@@ -115,6 +115,31 @@ def batch_for_step(x: Any, y: Any, sample_weight: Any) -> Any:
     return (x,) if tree.is_nested(x) else x
 
 
+class Listener:
+    """What a pass over the data tells, and asks, between dispatches. This one is silent and asks for nothing."""
+
+    every_step = False
+    """Whether every step is a dispatch of its own."""
+    fixed: int | None = None
+    """Steps of a dispatch, where that is not to be found out."""
+    keep = False
+    """Whether the state is kept, so that it is for `bad` what it was before the dispatch."""
+
+    def begin(self, step: int) -> None:
+        """A dispatch begins with this step."""
+
+    def end(self, step: int, logs: DeviceLogs) -> bool:
+        """A dispatch ended with this step; true ends the pass."""
+        return False
+
+    def bad(self, step: int) -> None:
+        """This is the first step whose loss is not finite."""
+
+    def at_most(self, step: int) -> int:
+        """How many steps a dispatch that begins at this one may have."""
+        return sys.maxsize
+
+
 class Engine:
     """The compiled programs of one kind of step (`"train"`, `"test"`, `"predict"`) of one model."""
 
@@ -255,23 +280,12 @@ class Engine:
         epoch: int,
         steps: int | None,
         seed: int,
-        every_step: bool,
-        fixed: int | None,
-        begin: Callable[[int], None],
-        end: Callable[[int, DeviceLogs], bool],
+        listener: Listener,
         interruption: Interruption,
-        found_bad: Callable[[int], None],
-        keep: bool = False,
         start: int = 0,
-        at_most: Callable[[int], int] = lambda step: sys.maxsize,
     ) -> DeviceLogs | None:
-        """One epoch: `begin(i)` before and `end(i, logs)` after each dispatch, whose last step is i; true stops.
-
-        `found_bad(i)` is called at the first step whose loss is not finite; with `keep` the state is then what it was
-        before that dispatch. An epoch that was broken off goes on at step `start`; a dispatch that begins at step i
-        has `at_most(i)` steps.
-        """
-        runs = self._dispatches(data, epoch, steps, seed, every_step, fixed, start, at_most)
+        """One epoch; one that was broken off goes on at step `start`."""
+        runs = self._dispatches(data, epoch, steps, seed, listener, start)
         logs, kept, bad_step = None, None, None
         pending: list[tuple[int, Any]] = []  # dispatched, and not waited for: (first step, the watch's finding)
         waiting, expected, began = 0, 0.0, time.perf_counter()
@@ -288,7 +302,7 @@ class Engine:
                     after = [v._value for v in self.variables]
                     if kept is not None:
                         self._store(kept)
-                    found_bad(bad_step)
+                    listener.bad(bad_step)
                     self._store(after)
             pending.clear()
             waiting, expected = 0, 0.0
@@ -297,10 +311,10 @@ class Engine:
             for first, count, dispatch in runs:
                 self.watch.lap("data")
                 interruption.check()
-                begin(first)
+                listener.begin(first)
                 self.watch.lap("callbacks")
                 if not pending:
-                    kept = [B.copy(v._value) for v in self.variables] if keep else None
+                    kept = [B.copy(v._value) for v in self.variables] if listener.keep else None
                     began = time.perf_counter()
                 traces = self._traces
                 logs, bad = dispatch(first == 0)
@@ -312,10 +326,10 @@ class Engine:
                 pending.append((first, bad))
                 waiting += count
                 expected += count * (self._seconds_per_step or DISPATCH_SECONDS)
-                if keep or expected >= DISPATCH_SECONDS / 3:  # short dispatches follow each other without a pause
+                if listener.keep or expected >= DISPATCH_SECONDS / 3:  # short ones follow each other without a pause
                     settle()
                     self.watch.lap("device")
-                stop = end(first + count - 1, logs)
+                stop = listener.end(first + count - 1, logs)
                 self.watch.lap("callbacks")
                 if stop:
                     break
@@ -362,10 +376,8 @@ class Engine:
         epoch: int,
         steps: int | None,
         seed: int,
-        every_step: bool,
-        fixed: int | None,
+        listener: Listener,
         start: int,
-        at_most: Callable[[int], int],
     ) -> Generator[tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]], None, None]:
         """(first step, number of steps, function that runs them) for each dispatch of an epoch."""
         resident = (
@@ -400,7 +412,8 @@ class Engine:
                 order = data.order(seed, cycle)
                 passes = cycle
             if at < whole:
-                count = min(whole - at, total - done, 1 if every_step else fixed or self._chunk, at_most(done))
+                chunk = 1 if listener.every_step else listener.fixed or self._chunk
+                count = min(whole - at, total - done, chunk, listener.at_most(done))
 
                 def dispatch(reset: bool, at: int = at, count: int = count, order: Any = order) -> Any:
                     values, logs, bad = many(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import sys
-import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -26,20 +22,37 @@ from cornu.core.tracking import changes, find
 from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
-from cornu.training import diagnosis, speed
-from cornu.training.checkpoint import Checkpoint, Position, Saver, generators
+from cornu.training import speed
 from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
     Engine,
     Forward,
     Interruption,
-    Terminated,
+    Listener,
     batch_for_step,
     build_by_tracing,
     in_jax_form,
 )
 from cornu.training.objective import CompiledLoss, CompiledMetrics, infer_update, masks_of, output_names, put_masks
+from cornu.training.run import Run, is_verbose, wished_checkpoint
+
+
+class _Evaluation(Listener):
+    """Tells the callbacks of the batches of an evaluation."""
+
+    def __init__(self, told: CallbackList, steps_per_execution: Any) -> None:
+        self._told = told
+        self.every_step = told.wants_every("test")
+        self.fixed = steps_per_execution if isinstance(steps_per_execution, int) else None
+
+    def begin(self, step: int) -> None:
+        if self.every_step:
+            self._told.on_test_batch_begin(step)
+
+    def end(self, step: int, logs: DeviceLogs) -> bool:
+        self._told.on_test_batch_end(step, dict(logs.fetch()) if self.every_step else logs)
+        return False
 
 
 class Trainer:
@@ -389,169 +402,12 @@ class Trainer:
                 held_out = _validation(validation_data, validation_batch_size or batch_size)
             if isinstance(held_out, ArrayData) and validation_batch_size is not None:
                 held_out.batch_size = min(validation_batch_size, held_out.rows)
-            return self._fit(
-                data,
-                held_out,
-                epochs,
-                verbose,
-                callbacks,
-                initial_epoch,
-                steps_per_epoch,
-                validation_steps,
-                validation_freq,
-                checkpoint,
-                resume,
-                profile,
-            )
-
-    def _fit(
-        self,
-        data: ArrayData | BatchData,
-        held_out: ArrayData | BatchData | None,
-        epochs: int,
-        verbose: Any,
-        callbacks: Any,
-        initial_epoch: int,
-        steps: int | None,
-        validation_steps: int | None,
-        validation_freq: Any,
-        checkpoint: Any,
-        resume: bool,
-        profile: Any,
-    ) -> History:
-        told = callbacks
-        if not isinstance(told, CallbackList):
-            told = CallbackList(callbacks, add_history=True, add_progbar=_is_verbose(verbose), model=self)
-        if checkpoint is None:
-            wishes = (getattr(callback, "checkpoint", None) for callback in told.callbacks)
-            checkpoint = next((wish for wish in wishes if isinstance(wish, Checkpoint)), None)
-        elif not isinstance(checkpoint, Checkpoint):
-            checkpoint = Checkpoint(checkpoint)
-        at_begin = generators() if checkpoint is not None else {}
-        self._prepare("train", data.structure if isinstance(data, ArrayData) else data.peek())
-        engine: Engine = self._engine("train")
-        epochs = min(epochs, config.max_epochs() or epochs)
-        cap = config.max_steps_per_epoch()
-        if cap is not None:
-            known = steps or data.num_batches
-            steps = cap if known is None else min(cap, known)
-        if isinstance(data, BatchData) and data.endless and steps is None and data.num_batches is None and epochs > 1:
-            warnings.warn(
-                "The data is a generator, which ends once: give steps_per_epoch for several epochs.", stacklevel=4
-            )
-        told.set_params({"epochs": epochs, "steps": steps or data.num_batches, "verbose": verbose})
-        inspects = bool(self.debug or any(getattr(callback, "inspects", False) for callback in told.callbacks))
-        every = inspects or told.wants_every("train")
-        fixed = self.steps_per_execution if isinstance(self.steps_per_execution, int) else None
-        seed = self._data_seed()
-        self.stop_training = False
-        logs: dict[str, Any] = {}
-        with contextlib.ExitStack() as stack:
-            saver, at = None, Position(initial_epoch)
-            if checkpoint is not None:
-                saver = Saver(checkpoint, self, engine.variables, data, told, resume, at_begin)
-                stack.enter_context(saver)
-            told.on_train_begin()
-            if saver is not None and saver.found is not None:
-                at = saver.found.position
-                saver.replay()
-                saver.restore()
-                seed = self._data_seed()
-                if _is_verbose(verbose):
-                    print(f"Going on from {saver.found.path}.")
-            if profile is not None:
-                stack.enter_context(B.profile(os.fspath(profile)))
-            interruption = stack.enter_context(Interruption(*([signal.SIGTERM] if saver is not None else [])))
-            watch = engine.watch
-            watch.asking = [type(one).__name__ for one in told.callbacks if told.asks_for_every(one, "train")]
-            for epoch in range(at.epoch, epochs):
-                if self.stop_training:
-                    break
-                watch.begin(epoch)
-                start = at.step if epoch == at.epoch else 0
-                told.on_epoch_begin(epoch)
-                if saver is not None and start:
-                    saver.restore()  # callbacks changed what they had changed when the epoch began
-                elif saver is not None:
-                    saver.begin_epoch()
-                count = start
-                total = steps or data.num_batches
-                watch.lap("callbacks")
-
-                def begin(step: int) -> None:
-                    if every:
-                        told.on_train_batch_begin(step)
-
-                def end(step: int, found: DeviceLogs, epoch: int = epoch, total: int | None = total) -> bool:
-                    nonlocal count
-                    count = step + 1
-                    told.on_train_batch_end(step, dict(found.fetch()) if every else found)
-                    if saver is not None:
-                        saver.after_steps(epoch, count, count == total)
-                    return self.stop_training
-
-                def found_bad(step: int, epoch: int = epoch) -> None:
-                    diagnosis.report(self, data, epoch, step, seed, inspects)
-
-                try:
-                    found = engine.epoch(
-                        data,
-                        epoch,
-                        steps,
-                        seed,
-                        every,
-                        fixed,
-                        begin,
-                        end,
-                        interruption,
-                        found_bad,
-                        inspects,
-                        start,
-                        saver.at_most if saver is not None else lambda step: sys.maxsize,
-                    )
-                except (KeyboardInterrupt, Terminated) as error:
-                    if saver is not None:
-                        saver.interrupted(saver.snapshot(Position(epoch, count)), error)
-                    raise
-                if found is None and not start:
-                    raise DataError(
-                        f"The data ended: epoch {epoch + 1} had no batch left. Yield more, or train fewer epochs."
-                    )
-                if steps is not None and count < steps and not self.stop_training:
-                    warnings.warn(
-                        f"The data ended after {count} of {steps} steps in epoch {epoch + 1}; training stops "
-                        "there. It should "
-                        "yield at least steps_per_epoch × epochs batches.",
-                        stacklevel=4,
-                    )
-                    self.stop_training = True
-                logs = dict(found.fetch()) if found is not None else dict(at.logs or {})
-                watch.lap("device")
-                if isinstance(data, BatchData):
-                    data.end_of_epoch()
-                if held_out is not None and _validates(epoch, validation_freq):
-                    trained = None
-                    if saver is not None:
-                        trained = saver.snapshot(Position(epoch, count, logs))
-                        watch.lap("checkpoint")
-                    try:
-                        values = self._evaluate(held_out, told, validation_steps, interruption)
-                    except (KeyboardInterrupt, Terminated) as error:
-                        if saver is not None and trained is not None:
-                            saver.interrupted(trained, error)
-                        raise
-                    logs |= {f"val_{name}": value for name, value in values.items()}
-                    watch.lap("validation")
-                told.on_epoch_end(epoch, logs)
-                watch.lap("callbacks")
-                if saver is not None:
-                    saver.after_epoch(epoch, logs, self.stop_training, epoch + 1 == epochs)
-                    watch.lap("checkpoint")
-        if self.optimizer is not None and hasattr(self.optimizer, "finalize_variable_values"):
-            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
-        told.on_train_end(logs)
-        self.history = told.history
-        return told.history  # type: ignore[return-value]
+            told = callbacks
+            if not isinstance(told, CallbackList):
+                told = CallbackList(callbacks, add_history=True, add_progbar=is_verbose(verbose), model=self)
+            checkpoint = wished_checkpoint(checkpoint, told)
+            run = Run(self, data, held_out, told, epochs, steps_per_epoch, validation_steps, validation_freq)
+            return run.train(initial_epoch, checkpoint, resume, profile, verbose)
 
     def explain_speed(self) -> str:
         """Where the time of the last epoch of `fit` went, what was compiled and why, and what would help most.
@@ -583,7 +439,7 @@ class Trainer:
             data = adapt(x, y, sample_weight, batch_size)
             told = callbacks
             if not isinstance(told, CallbackList):
-                told = CallbackList(callbacks, add_progbar=_is_verbose(verbose), model=self)
+                told = CallbackList(callbacks, add_progbar=is_verbose(verbose), model=self)
             told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
             with Interruption() as interruption:
                 logs = self._evaluate(data, told, steps, interruption)
@@ -594,19 +450,8 @@ class Trainer:
     ) -> dict[str, Any]:
         self._prepare("test", data.structure if isinstance(data, ArrayData) else data.peek())
         engine: Engine = self._engine("test")
-        every = told.wants_every("test")
-        fixed = self.steps_per_execution if isinstance(self.steps_per_execution, int) else None
         told.on_test_begin()
-
-        def begin(step: int) -> None:
-            if every:
-                told.on_test_batch_begin(step)
-
-        def end(step: int, found: DeviceLogs) -> bool:
-            told.on_test_batch_end(step, dict(found.fetch()) if every else found)
-            return False
-
-        found = engine.epoch(data, 0, steps, 0, every, fixed, begin, end, interruption, lambda step: None)
+        found = engine.epoch(data, 0, steps, 0, _Evaluation(told, self.steps_per_execution), interruption)
         if found is None:
             raise DataError("The data to evaluate on yields no batch.")
         logs = dict(found.fetch())
@@ -631,8 +476,8 @@ class Trainer:
                 self.built = True
             forward: Forward = self._engine("predict")
             told = None
-            if callbacks or (_is_verbose(verbose) and _shows_predictions(verbose)):
-                told = CallbackList(callbacks, add_progbar=_is_verbose(verbose), model=self)
+            if callbacks or (is_verbose(verbose) and _shows_predictions(verbose)):
+                told = CallbackList(callbacks, add_progbar=is_verbose(verbose), model=self)
                 told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
                 told.on_predict_begin()
             if told is None and isinstance(data, ArrayData) and data.num_batches == 1 and steps is None:
@@ -738,10 +583,6 @@ def _changed(before: Any, now: Any, model: Any) -> str:
     return f"layers were changed (trainable, rate or the like): {', '.join(names[:4])}"
 
 
-def _is_verbose(verbose: Any) -> bool:
-    return verbose not in (0, "0", False)
-
-
 def _shows_predictions(verbose: Any) -> bool:
     """Predicting is quiet off the terminal unless asked."""
     return verbose != "auto" or sys.stdout.isatty()
@@ -760,7 +601,3 @@ def _validation(validation_data: Any, batch_size: int | None) -> ArrayData | Bat
     if isinstance(validation_data, tuple | list | dict) or hasattr(validation_data, "shape"):
         return adapt(validation_data, None, None, batch_size)
     return adapt(validation_data)
-
-
-def _validates(epoch: int, frequency: Any) -> bool:
-    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency

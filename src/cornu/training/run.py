@@ -1,0 +1,188 @@
+"""One `fit`: its epochs, what callbacks are told of them, validation, checkpoints, and the ways out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from cornu.backend import B
+from cornu.base import config
+from cornu.base.errors import DataError
+from cornu.callbacks.callback import CallbackList
+from cornu.callbacks.history import History
+from cornu.training import diagnosis
+from cornu.training.checkpoint import Checkpoint, Position, Saver, generators
+from cornu.training.data import ArrayData, BatchData
+from cornu.training.engine import DeviceLogs, Engine, Interruption, Listener, Terminated
+
+
+class Run(Listener):
+    """The run of a model over `data`, validated on `held_out`; `resume`d from its checkpoint if there is one."""
+
+    saver: Saver | None = None
+
+    def __init__(
+        self,
+        model: Any,
+        data: ArrayData | BatchData,
+        held_out: ArrayData | BatchData | None,
+        callbacks: CallbackList,
+        epochs: int,
+        steps: int | None,
+        validation_steps: int | None,
+        validation_freq: Any,
+    ) -> None:
+        self.model, self.data, self.held_out, self.callbacks = model, data, held_out, callbacks
+        self.validation_steps, self.validation_freq = validation_steps, validation_freq
+        self.epochs = min(epochs, config.max_epochs() or epochs)
+        cap, known = config.max_steps_per_epoch(), steps or data.num_batches
+        self.steps = steps if cap is None else cap if known is None else min(cap, known)
+        self.total = self.steps or data.num_batches
+        self.at_begin = generators()
+        model._prepare("train", data.structure if isinstance(data, ArrayData) else data.peek())
+        self.engine: Engine = model._engine("train")
+        self.keep = bool(model.debug or any(getattr(callback, "inspects", False) for callback in callbacks.callbacks))
+        self.every_step = self.keep or callbacks.wants_every("train")
+        self.fixed = model.steps_per_execution if isinstance(model.steps_per_execution, int) else None
+        self.epoch = self.count = 0
+        self.seed = model._data_seed()
+
+    def train(self, initial_epoch: int, checkpoint: Any, resume: bool, profile: Any, verbose: Any) -> History:
+        """All epochs; the history."""
+        model, told = self.model, self.callbacks
+        if isinstance(self.data, BatchData) and self.data.endless and self.total is None and self.epochs > 1:
+            warnings.warn(
+                "The data is a generator, which ends once: give steps_per_epoch for several epochs.", stacklevel=3
+            )
+        told.set_params({"epochs": self.epochs, "steps": self.total, "verbose": verbose})
+        model.stop_training = False
+        with contextlib.ExitStack() as stack:
+            if checkpoint is not None:
+                self.saver = Saver(checkpoint, model, self.engine.variables, self.data, told, resume, self.at_begin)
+                stack.enter_context(self.saver)
+            told.on_train_begin()
+            at = self._resumed(is_verbose(verbose)) or Position(initial_epoch)
+            if profile is not None:
+                stack.enter_context(B.profile(os.fspath(profile)))
+            signals = [] if self.saver is None else [signal.SIGTERM]
+            interruption = stack.enter_context(Interruption(*signals))
+            self.engine.watch.asking = [type(c).__name__ for c in told.callbacks if told.asks_for_every(c, "train")]
+            logs: dict[str, Any] = {}
+            for epoch in range(at.epoch, self.epochs):
+                if model.stop_training:
+                    break
+                self.epoch = epoch
+                logs = self._one_epoch(at if epoch == at.epoch else Position(), interruption)
+        if model.optimizer is not None and hasattr(model.optimizer, "finalize_variable_values"):
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        told.on_train_end(logs)
+        model.history = told.history
+        return told.history  # type: ignore[return-value]
+
+    def _resumed(self, verbose: bool) -> Position | None:
+        """Where the checkpoint that was found stands, with everything as it was then."""
+        if self.saver is None or self.saver.found is None:
+            return None
+        self.saver.replay()
+        self.saver.restore()
+        self.seed = self.model._data_seed()
+        if verbose:
+            print(f"Going on from {self.saver.found.path}.")
+        return self.saver.found.position
+
+    def _one_epoch(self, at: Position, interruption: Interruption) -> dict[str, Any]:
+        """The logs of an epoch, which goes on at a step."""
+        model, saver, watch, told = self.model, self.saver, self.engine.watch, self.callbacks
+        watch.begin(self.epoch)
+        told.on_epoch_begin(self.epoch)
+        if saver is not None and at.step:
+            saver.restore()  # callbacks changed what they had changed when the epoch began
+        elif saver is not None:
+            saver.begin_epoch()
+        self.count = at.step
+        watch.lap("callbacks")
+        with self._saving(lambda: Position(self.epoch, self.count)):
+            found = self.engine.epoch(self.data, self.epoch, self.steps, self.seed, self, interruption, at.step)
+        if found is None and not at.step:
+            raise DataError(
+                f"The data ended: epoch {self.epoch + 1} had no batch left. Yield more, or train fewer epochs."
+            )
+        if self.steps is not None and self.count < self.steps and not model.stop_training:
+            warnings.warn(
+                f"The data ended after {self.count} of {self.steps} steps in epoch {self.epoch + 1}; training stops "
+                "there. It should yield at least steps_per_epoch × epochs batches.",
+                stacklevel=4,
+            )
+            model.stop_training = True
+        logs = dict(found.fetch()) if found is not None else dict(at.logs or {})
+        watch.lap("device")
+        if isinstance(self.data, BatchData):
+            self.data.end_of_epoch()
+        if self.held_out is not None and _validates(self.epoch, self.validation_freq):
+            logs |= self._validated(logs, interruption)
+        told.on_epoch_end(self.epoch, logs)
+        watch.lap("callbacks")
+        if saver is not None:
+            saver.after_epoch(self.epoch, logs, model.stop_training, self.epoch + 1 == self.epochs)
+            watch.lap("checkpoint")
+        return logs
+
+    def _validated(self, logs: dict[str, Any], interruption: Interruption) -> dict[str, Any]:
+        trained = None if self.saver is None else self.saver.snapshot(Position(self.epoch, self.count, logs))
+        self.engine.watch.lap("checkpoint")
+        with self._saving(lambda: trained):
+            values = self.model._evaluate(self.held_out, self.callbacks, self.validation_steps, interruption)
+        self.engine.watch.lap("validation")
+        return {f"val_{name}": value for name, value in values.items()}
+
+    @contextlib.contextmanager
+    def _saving(self, state: Any) -> Iterator[None]:
+        """Save the state, a snapshot or the position of one to take, when the process is told to end."""
+        try:
+            yield
+        except (KeyboardInterrupt, Terminated) as error:
+            if self.saver is not None:
+                found = state()
+                self.saver.interrupted(self.saver.snapshot(found) if isinstance(found, Position) else found, error)
+            raise
+
+    # what the engine tells
+
+    def begin(self, step: int) -> None:
+        if self.every_step:
+            self.callbacks.on_train_batch_begin(step)
+
+    def end(self, step: int, logs: DeviceLogs) -> bool:
+        self.count = step + 1
+        self.callbacks.on_train_batch_end(step, dict(logs.fetch()) if self.every_step else logs)
+        if self.saver is not None:
+            self.saver.after_steps(self.epoch, self.count, self.count == self.total)
+        return bool(self.model.stop_training)
+
+    def bad(self, step: int) -> None:
+        diagnosis.report(self.model, self.data, self.epoch, step, self.seed, self.keep)
+
+    def at_most(self, step: int) -> int:
+        return sys.maxsize if self.saver is None else self.saver.at_most(step)
+
+
+def is_verbose(verbose: Any) -> bool:
+    """Whether anything is to be printed."""
+    return verbose not in (0, "0", False)
+
+
+def wished_checkpoint(checkpoint: Any, callbacks: CallbackList) -> Checkpoint | None:
+    """The argument of `fit`, or what a callback asks for."""
+    if checkpoint is None:
+        wishes = (getattr(callback, "checkpoint", None) for callback in callbacks.callbacks)
+        return next((wish for wish in wishes if isinstance(wish, Checkpoint)), None)
+    return checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+
+
+def _validates(epoch: int, frequency: Any) -> bool:
+    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
