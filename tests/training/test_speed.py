@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -56,24 +57,46 @@ def freeze(model):
     model.layers[0].trainable = False
 
 
+# What ran; how long its parts are said to have taken, as a clock would make the test one of the machine; the advice.
+DEVICE = {"device": 1.0}
 CASES = {
-    "compiling": (lambda: fitted(X, Y, first=None), "more epochs or steps: most of the time went to compiling"),
-    "shapes": (lambda: fitted(varied(), first=None), "fewer shapes: each new one compiles a program"),
-    "slow data": (lambda: fitted(slow(), first=(slow(),)), "faster data: pass arrays instead of batches"),
-    "batches": (lambda: fitted(quick(), first=(quick(),)), "arrays instead of batches"),
-    "a batch hook": (lambda: fitted(X, Y, callbacks=[Every()], epochs=2), "Every asks for every step"),
-    "eager": (lambda: fitted(X, Y, options={"run_eagerly": True}), "compiling: run_eagerly=True"),
-    "tiny steps": (lambda: fitted(X, Y, epochs=3), "larger batches"),
+    "compiling": (lambda: fitted(X, Y, first=None), {"compile": 1.0}, "more epochs or steps: most of the time went to"),
+    "shapes": (lambda: fitted(varied(), first=None), {"compile": 1.0}, "fewer shapes: each new one compiles a program"),
+    "data": (lambda: fitted(quick(), first=None), {"data": 1.0, "device": 1.0}, "faster data: pass arrays instead of"),
+    "batches": (lambda: fitted(quick(), first=None), {"device": 0.1}, "arrays instead of batches"),
+    "a batch hook": (lambda: fitted(X, Y, callbacks=[Every()]), DEVICE, "Every asks for every step"),
+    "its work": (lambda: fitted(X, Y, callbacks=[Every()]), {"callbacks": 1.0}, "do its work at the end of epochs"),
+    "callbacks": (lambda: fitted(X, Y), {"callbacks": 1.0, "device": 1.0}, "lighter callbacks"),
+    "validation": (lambda: fitted(X, Y), {"validation": 2.0, "device": 1.0}, "validating less often"),
+    "checkpoints": (lambda: fitted(X, Y), {"checkpoint": 1.0, "device": 5.0}, "saving less often"),
+    "eager": (lambda: fitted(X, Y, options={"run_eagerly": True}), DEVICE, "compiling: run_eagerly=True"),
+    "tiny steps": (lambda: fitted(X, Y), {"device": 0.001}, "larger batches"),
+    "nothing": (lambda: fitted(X, Y), {"device": 10.0}, "less computing"),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_fault_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    make_run, expected = CASES[name]
-    text = make_run().explain_speed()
+    run, seconds, expected = CASES[name]
+    model = run()
+    model._engine("train").watch.seconds = Counter(seconds)
+    text = model.explain_speed()
     assert text.splitlines()[-1].startswith("What would help most: ")
     assert expected in text.splitlines()[-1], text
     assert capsys.readouterr().out.strip() == text
+
+
+def test_time_is_put_where_it_went() -> None:
+    class Slow(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            time.sleep(0.2)
+
+    model = fitted(slow(), first=None, callbacks=[Slow()], validation_data=(X, Y))
+    seconds = model._engine("train").watch.seconds
+    assert seconds["data"] > 0.05  # a part of it passed while the step was compiled
+    assert seconds["callbacks"] > 0.2
+    assert seconds["compile"] > 0
+    assert seconds["validation"] > 0
 
 
 def test_causes_of_compilations_are_named() -> None:
