@@ -109,6 +109,33 @@ for wrong in (
     assert "Give while_loop its `maximum_iterations`" in done.stdout
 
 
+def test_derivatives_through_a_scan_in_a_scan(environment: dict[str, str], tmp_path: Path) -> None:
+    code = """
+import numpy as np, cornu, cornu.ops as ops
+numbers = np.random.default_rng(0).normal(size=(10, 4)).astype("float32")
+w, xs = numbers[:4], numbers[4:]
+
+def inner(w, xs):
+    h, ys = ops.scan(lambda h, x: 2 * (ops.tanh(ops.matmul(h, w) + x),), np.zeros(4, "float32"), xs)
+    return ops.sum(h) + ops.sum(ys**3)
+
+def outer(w):
+    c, ys = ops.scan(lambda c, x: (inner(w, xs * c) / 100 + ops.sum(x), c), np.float32(0.3), xs)
+    return c + ops.sum(ys)
+
+for backend in ("jax", "pytensor"):
+    cornu.config.set_backend(backend)
+    along = ops.jit(lambda w: ops.jvp(outer, (w,), (w,))[1])
+    twice = ops.jit(ops.grad(lambda w: ops.sum(ops.grad(outer)(w) ** 2)))
+    print(*np.ravel(along(w)), *np.ravel(twice(w)))
+"""
+    done = run(environment, "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    theirs, ours = ([float(x) for x in line.split()] for line in done.stdout.splitlines()[-2:])
+    assert len(ours) == 17
+    assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
+
 def test_a_slice_of_the_conformance_suite(environment: dict[str, str], tmp_path: Path) -> None:
     """A line too many in the list of known failures would fail it as well."""
     chosen = (

@@ -1,7 +1,6 @@
 """Graphs within graphs: loops, branches and host functions as PyTensor ops, each with its gradient.
 
-PyTensor has `scan` and `ifelse` of its own. These ops exist because theirs must know the mode of compilation when the
-graph is built, and because a Cornu loop has static shapes, a nest of carries and Python functions to be traced once.
+PyTensor has `scan` and `ifelse` of its own. Why these ops exist all the same: "Why not pytensor.scan" in the README.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.gradient import DisconnectedType, grad_not_implemented
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
-from pytensor.graph.traversal import io_toposort
+from pytensor.graph.traversal import graph_inputs, io_toposort
 from pytensor.link.vm import VMLinker
 from pytensor.tensor.elemwise import Elemwise
 
@@ -46,6 +45,15 @@ def fast_mode() -> Mode:
 
 
 # variables and their gradients
+
+
+def is_number(variable: Variable) -> bool:
+    """Whether it is a constant, or one number made of constants such as the exponent that a gradient lowers.
+
+    A body makes that itself: as an input it would get a gradient, and by exponents of negative numbers that is NaN.
+    """
+    one = all(size == 1 for size in variable.type.shape)
+    return isinstance(variable, Constant) or (one and all(isinstance(v, Constant) for v in graph_inputs([variable])))
 
 
 def copies(variables: Variables) -> list[Variable]:
@@ -179,9 +187,9 @@ class Graph:
         for node in io_toposort(inputs, outputs):
             if not inner.isdisjoint(node.inputs):
                 inner.update(node.outputs)
-                taken |= dict.fromkeys(v for v in node.inputs if v not in inner and not isinstance(v, Constant))
-        taken |= dict.fromkeys(v for v in outputs if v not in inner and not isinstance(v, Constant))
-        self.outside, around = list(taken), [*inputs, *taken]
+                taken |= dict.fromkeys(node.inputs)
+        self.outside = [v for v in taken | dict.fromkeys(outputs) if v not in inner and not is_number(v)]
+        around = [*inputs, *self.outside]
         self.inputs = [v.type() for v in around]
         self.outputs = replaced(outputs, dict(zip(around, self.inputs, strict=True)))
         self.program = Program(self.inputs, self.outputs)
@@ -253,11 +261,8 @@ class Choice(Op):
         if self.backward is not None:
             found = list(self.backward(given, of_outputs))  # what comes from outside is taken for constant
             return placed(inputs, [*found, *map(pt.zeros_like, floats(given)[len(found) :])])
-
-        def branch(graph: Graph) -> Callable[..., Variables]:
-            return lambda v: graph.gradients(v[:n], v[n:])
-
-        return placed(inputs, choose(index, [branch(graph) for graph in self.graphs], [*given, *of_outputs]))
+        branches = [lambda v, graph=graph: graph.gradients(v[:n], v[n:]) for graph in self.graphs]
+        return placed(inputs, choose(index, branches, [*given, *of_outputs]))
 
 
 def choose(
@@ -344,11 +349,10 @@ class Scan(Op):
         carry, stacks, outside = list(inputs[:k]), inputs[k:m], inputs[m:]
         stacked = [np.empty(v.type.shape, v.type.dtype) for v in node.outputs[k:]]
         for t in reversed(range(self.length)) if self.reverse else range(self.length):
-            before = carry
-            found = self.body.program(*before, *(np.asarray(x[t]) for x in stacks), *outside)
-            carry, ys = found[:k], found[k:]
-            for stack, y in zip(stacked, [*ys, *before] if self.keeps else ys, strict=True):
+            found = self.body.program(*carry, *(np.asarray(x[t]) for x in stacks), *outside)
+            for stack, y in zip(stacked, [*found[k:], *carry] if self.keeps else found[k:], strict=True):
                 stack[t] = y
+            carry = found[:k]
         for cell, value in zip(output_storage, [*carry, *stacked], strict=True):
             cell[0] = value if self.length else np.array(value)
 
