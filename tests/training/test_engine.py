@@ -312,7 +312,7 @@ def test_control_c_stops_soon_and_leaves_a_usable_model():
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         model.fit(np.repeat(X, 100, 0), np.repeat(Y, 100), epochs=100_000, batch_size=4, verbose=0)
-    assert time.perf_counter() - asked[0] < 2  # half a second on an idle machine
+    assert time.perf_counter() - asked[0] < 20  # half a second on an idle machine, and the run would take hours
     assert np.isfinite(model.evaluate(X, Y, verbose=0))
     model.fit(X, Y, verbose=0)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -99,14 +99,14 @@ def test_identity_passes_nests_and_masks():
     assert layers.Identity()([layers.Input((2,)), layers.Input((3,))])[1].shape == (None, 3)
 
 
-def doubled(x, by=2):
+def doubled_nowhere_registered(x, by=2):
     return x * by
 
 
 def test_lambda():
     x = rows((2, 3))
     close(layers.Lambda(lambda x: x**2)(x), x**2)
-    close(layers.Lambda(doubled, arguments={"by": 3})(x), x * 3)
+    close(layers.Lambda(doubled_nowhere_registered, arguments={"by": 3})(x), x * 3)
     close(layers.Lambda(lambda x, training: x if training else -x)(x, training=True), x)
     close(layers.Lambda(lambda xs: xs[0] - xs[1])([x, x]), x * 0)
     close(layers.Lambda(B.exp)(x), np.exp(x), 1e-4)
@@ -124,10 +124,10 @@ def test_lambda_masks():
 
 def test_lambda_is_saved_by_name():
     x = rows((2, 3))
-    config = layers.Lambda(doubled, arguments={"by": 4}).get_config()
-    with pytest.raises(ValueError, match=r"'doubled'.*register it"):
+    config = layers.Lambda(doubled_nowhere_registered, arguments={"by": 4}).get_config()
+    with pytest.raises(ValueError, match=r"'doubled_nowhere_registered'.*register it"):
         layers.Lambda.from_config(config)
-    with custom_object_scope({"doubled": doubled}):
+    with custom_object_scope({"doubled_nowhere_registered": doubled_nowhere_registered}):
         close(layers.Lambda.from_config(config)(x), 4 * x)
     close(layers.Lambda.from_config(layers.Lambda(cornu.ops.relu).get_config())(x), np.maximum(x, 0))
     close(layers.Lambda.from_config(keras.layers.Lambda(keras.ops.relu).get_config())(x), np.maximum(x, 0))
