@@ -13,11 +13,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.backends import BACKENDS
+
 # Before anything imports cornu or keras: nobody's settings, nobody's cache, and Keras as an oracle on JAX.
 _home = tempfile.TemporaryDirectory(prefix="cornu-tests-")
 os.environ["CORNU_HOME"] = os.path.join(_home.name, "cornu")
 os.environ["KERAS_HOME"] = os.path.join(_home.name, "keras")
 os.environ.setdefault("KERAS_BACKEND", "jax")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend in turn, in force while the test runs."""
+    from cornu.base.config import backend_scope
+
+    with backend_scope(request.param):
+        yield request.param
+
 
 Behaviour = Callable[["Handler", bytes], None]
 

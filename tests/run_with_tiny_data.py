@@ -9,9 +9,15 @@ from cornu.base import config
 from cornu.datasets import _files
 from cornu.utils.files import hash_file
 
-for url in _files.HASHES:
-    file = config.home() / "datasets" / url.rpartition("/")[2]
-    if file.is_file():
-        _files.HASHES[url] = hash_file(file)
 
-sys.exit(cli.main(["run", *sys.argv[1:]]))
+def accept_what_is_there() -> None:
+    """Take the data sets in CORNU_HOME for the published ones."""
+    for url in _files.HASHES:
+        file = config.home() / "datasets" / url.rpartition("/")[2]
+        if file.is_file():
+            _files.HASHES[url] = hash_file(file)
+
+
+if __name__ == "__main__":
+    accept_what_is_there()
+    sys.exit(cli.main(["run", *sys.argv[1:]]))

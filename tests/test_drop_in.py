@@ -1,21 +1,28 @@
-"""The scripts people start with, run unmodified by `cornu run`; and what `install_as_keras` replaces."""
+"""The scripts people start with, run unmodified by `cornu run`; the examples; and what `install_as_keras` replaces."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pickle
+import runpy
 import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import cornu
+from cornu.base import config
+from cornu.datasets import _files
+from tests.backends import TRAINING
+from tests.run_with_tiny_data import accept_what_is_there
 
 HERE = Path(__file__).parent
 SOURCE = str(HERE.parent / "src")
@@ -112,6 +119,39 @@ def test_a_classic_script_runs(script: str, home: str, tmp_path: Path) -> None:
 
 def test_every_script_is_run() -> None:
     assert {path.name for path in (HERE / "scripts").glob("*.py")} == set(SCRIPTS)
+
+
+EXAMPLES = {  # what each prints at its end, and the files it leaves
+    "digits.py": ("gives the same predictions", ["digits.keras", "training.png", "predictions.png"]),
+    "iris.py": ("Test accuracy", ["iris.png"]),
+    "imdb_lstm.py": ("Test accuracy", []),
+    "mnist_cnn.py": ("Test accuracy", ["mnist_cnn.keras"]),
+}
+
+
+@pytest.mark.parametrize("backend", TRAINING, indirect=True)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_runs(
+    example: str, backend: str, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Two steps of each, on all backends in one process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CORNU_HOME", home)
+    monkeypatch.setattr(sys, "argv", [example])
+    monkeypatch.setattr(_files, "HASHES", dict(_files.HASHES))
+    monkeypatch.setattr(config.settings, "max_epochs", 1)
+    monkeypatch.setattr(config.settings, "max_steps_per_epoch", 2)
+    accept_what_is_there()
+    with contextlib.suppress(SystemExit):  # the digits are not learnt to 98 % in two steps
+        runpy.run_path(str(HERE.parent / "examples" / example), run_name="__main__")
+    prints, leaves = EXAMPLES[example]
+    assert prints in capsys.readouterr().out
+    for name in leaves:
+        assert next(tmp_path.rglob(name)).stat().st_size
+
+
+def test_every_example_is_run() -> None:
+    assert {path.name for path in (HERE.parent / "examples").glob("*.py")} == set(EXAMPLES)
 
 
 KERAS_ONLY = """

@@ -1,4 +1,4 @@
-"""Activations against Keras' and their definitions, on both backends."""
+"""Activations against Keras' and their definitions, on every backend."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cornu import activations, ops
-from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, UnknownNameError
 from cornu.core.symbolic import KerasTensor
+from tests.backends import LOW_PRECISION
 
 X = np.array([[-30.0, -2.5, -1.0, -0.4], [0.0, 0.3, 1.0, 7.5], [0.2, -0.6, 2.0, 31.0]], "float32")
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -33,25 +33,25 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["jax", "numpy"])
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(("name", "options"), [case for case in CASES if case[0] != "sparsemax"])
-def test_values_are_those_of_keras(name: str, options: dict[str, Any], backend: str) -> None:
+def test_values_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
     x = np.minimum(X, 20) if name == "exponential" else X
     expected = np.asarray(getattr(keras.activations, name)(x, **options))
-    with backend_scope(backend):
-        found = getattr(activations, name)(x, **options)
-        assert ops.dtype(found) == "float32"
-        np.testing.assert_allclose(np.asarray(found), expected, rtol=2e-5, atol=2e-6)
+    found = getattr(activations, name)(x, **options)
+    assert ops.dtype(found) == "float32"
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.usefixtures("backend")
 def test_sparsemax_is_the_nearest_point_of_the_simplex() -> None:
     found = np.asarray(activations.sparsemax(np.array([[0.1, 0.2, 1.5], [0.5, 0.4, -3.0], [0.0, 0.0, 0.0]], "float32")))
     np.testing.assert_allclose(found, [[0, 0, 1], [0.55, 0.45, 0], [1 / 3] * 3], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "softmax", "exponential", "linear", "silu", "glu"])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_low_precision_stays(name: str, dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "backend"), LOW_PRECISION, indirect=["backend"])
+def test_low_precision_stays(name: str, dtype: str, backend: str) -> None:
     x = ops.cast(np.clip(X, -5, 5), dtype)
     assert ops.dtype(activations.get(name)(x)) == dtype
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -19,17 +20,25 @@ import pytest
 
 import cornu
 from cornu import callbacks, layers
+from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, NonFiniteError
+from tests.backends import TRAINING
 
 X = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
 
-@pytest.fixture(scope="module")
-def trained() -> cornu.Model:
-    model = cornu.Sequential([cornu.Input((2,)), layers.Dense(1)])
-    model.compile(cornu.optimizers.SGD(0.01), "mse", metrics=["mae"])
-    return model
+MODELS: dict[str, cornu.Model] = {}
+
+
+@pytest.fixture(params=TRAINING)
+def trained(request: pytest.FixtureRequest) -> Iterator[cornu.Model]:
+    """A compiled model of each backend that trains, and that backend in force."""
+    with backend_scope(request.param):
+        if request.param not in MODELS:
+            model = MODELS[request.param] = cornu.Sequential([cornu.Input((2,)), layers.Dense(1)])
+            model.compile(cornu.optimizers.SGD(0.01), "mse", metrics=["mae"])
+        yield MODELS[request.param]
 
 
 class Stand:

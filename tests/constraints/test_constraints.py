@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cornu import constraints, ops
-from cornu.base.config import backend_scope
 from cornu.base.errors import UnknownNameError
+from tests.backends import LOW_PRECISION
 
 X = 3 * np.random.default_rng(0).normal(size=(3, 3, 4)).astype("float32")
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -24,13 +24,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["jax", "numpy"])
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_projections_are_those_of_keras(name: str, options: dict[str, Any], backend: str) -> None:
+def test_projections_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
     expected = np.asarray(getattr(keras.constraints, name)(**options)(X))
-    with backend_scope(backend):
-        found = getattr(constraints, name)(**options)(ops.convert_to_tensor(X))
-        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
+    found = getattr(constraints, name)(**options)(ops.convert_to_tensor(X))
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -42,9 +41,9 @@ def test_configurations_go_round(name: str, options: dict[str, Any]) -> None:
     assert keras.constraints.deserialize(data).get_config() == original.get_config()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("dtype", "backend"), LOW_PRECISION, indirect=["backend"])
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_dtypes_stay(name: str, options: dict[str, Any], dtype: str) -> None:
+def test_dtypes_stay(name: str, options: dict[str, Any], dtype: str, backend: str) -> None:
     assert ops.dtype(getattr(constraints, name)(**options)(ops.cast(X, dtype))) == dtype
 
 

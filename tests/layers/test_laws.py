@@ -17,6 +17,7 @@ from cornu.base.errors import ArgumentError
 from cornu.core.configurable import custom_object_scope, deserialize, serialize
 from cornu.core.state import functional, value_and_grad
 from cornu.core.symbolic import KerasTensor
+from tests.backends import BACKENDS, TRAINING
 from tests.layers.cases import CASES, Doubling, halved
 
 CLASSES = {
@@ -28,8 +29,7 @@ CLASSES = {
 ABSTRACT = {"Layer", "InputLayer", "JaxLayer", "FlaxLayer", "TFSMLayer", "TorchModuleWrapper"}
 OWN = {"Doubling": Doubling, "halved": halved}
 
-BACKENDS = ("jax", "torch", "tensorflow")
-
+trains = pytest.mark.parametrize("backend", TRAINING, indirect=True)
 every_layer = pytest.mark.parametrize("name", sorted(CASES))
 
 
@@ -122,6 +122,7 @@ def test_low_precision(name, policy):
 
 
 @every_layer
+@trains
 def test_numpy_agrees(name):
     layer, x, outputs = made(name)
     expected = numpy(outputs)
@@ -158,6 +159,7 @@ def test_trainable_can_be_switched(name):
 
 
 @every_layer
+@trains
 def test_gradients_flow(name):
     layer, x, _ = made(name)
     learnt = layer.trainable_variables

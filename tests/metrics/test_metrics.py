@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
@@ -12,10 +11,10 @@ from sklearn import metrics as sk
 
 from cornu import losses, metrics, ops
 from cornu.backend import B
-from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, CornuError, ShapeError, UnknownNameError
 from cornu.core.masks import set_mask
 from cornu.core.state import functional, initialize
+from tests.backends import spread
 
 rng = np.random.default_rng(0)
 N = 12
@@ -100,20 +99,25 @@ def test_every_class_has_a_case() -> None:
     assert {case[0] for case in CASES} == classes - {"Metric", "Mean", "Sum", "MeanMetricWrapper"}
 
 
-@pytest.mark.parametrize(("name", "y_true", "y_pred", "options"), CASES)
-def test_values_are_those_of_keras(name: str, y_true: Any, y_pred: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "y_true", "y_pred", "options", "backend"),
+    spread(CASES, ("jax", "numpy"), ("torch", "tensorflow")),
+    indirect=["backend"],
+)
+def test_values_are_those_of_keras(name: str, y_true: Any, y_pred: Any, options: dict[str, Any], backend: str) -> None:
     weighted = any(case[0] == name and case[3] == options for case in WEIGHTED)
     for weight in (None, W) if weighted else (None,):
         expected = np.asarray(fed(getattr(keras.metrics, name)(**options), y_true, y_pred, weight).result())
         found = fed(getattr(metrics, name)(**options), y_true, y_pred, weight)
         np.testing.assert_allclose(np.asarray(found.result()), expected, rtol=3e-5, atol=3e-6)
-        with backend_scope("numpy"):
-            found = fed(getattr(metrics, name)(**options), y_true, y_pred, weight)
-            np.testing.assert_allclose(np.asarray(found.result()), expected, rtol=3e-5, atol=3e-6)
 
 
-@pytest.mark.parametrize(("name", "y_true", "y_pred", "options"), CASES)
-def test_state(name: str, y_true: Any, y_pred: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "y_true", "y_pred", "options", "backend"),
+    spread(CASES, ("jax",), ("torch", "tensorflow", "numpy")),
+    indirect=["backend"],
+)
+def test_state(name: str, y_true: Any, y_pred: Any, options: dict[str, Any], backend: str) -> None:
     """Resetting forgets; compiled it gives the same, keeps its dtypes and its state's size."""
     metric = fed(getattr(metrics, name)(**options), y_true, y_pred)
     expected = np.asarray(metric.result())
@@ -123,7 +127,7 @@ def test_state(name: str, y_true: Any, y_pred: Any, options: dict[str, Any]) -> 
     values = [v.value for v in metric.variables]
     step = B.compile(functional(metric.update_state, metric.variables))
     for part in (slice(0, 5), slice(5, N)):
-        values, _ = step(values, jnp.asarray(y_true[part]), jnp.asarray(y_pred[part]))
+        values, _ = step(values, B.convert(y_true[part]), B.convert(y_pred[part]))
     assert [(v.shape, v.dtype) for v in metric.variables] == [(x.shape, ops.dtype(x)) for x in values]
     np.testing.assert_allclose(np.asarray(metric.stateless_result(values)), expected, rtol=2e-5, atol=1e-6)
     assert all(not np.any(np.asarray(value)) for value in metric.stateless_reset_state())
@@ -171,13 +175,15 @@ def test_means_and_sums(name: str, shape: tuple[int, ...], weight: tuple[int, ..
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("backend")
 def test_nothing_yet_is_zero() -> None:
     for metric in (metrics.Mean(), metrics.F1Score(), metrics.R2Score(), metrics.Precision(), metrics.AUC()):
         assert float(metric.result()) == 0
 
 
+@pytest.mark.usefixtures("backend")
 def test_masked_steps_do_not_count() -> None:
-    y_pred = jnp.asarray(rng.random((2, 3, 4)), "float32")
+    y_pred = ops.convert_to_tensor(rng.random((2, 3, 4)), "float32")
     y_true = np.asarray(y_pred).argmax(-1)
     y_true[0, 2] = (y_true[0, 2] + 1) % 4
     set_mask(y_pred, np.array([[True, True, False], [True, True, True]]))
@@ -188,11 +194,12 @@ def test_masked_steps_do_not_count() -> None:
     metric.update_state(y_true, y_pred, np.array([2.0, 1.0]))
     assert float(metric.result()) == 1.0
     precision = metrics.Precision()
-    y_pred = jnp.asarray([0.9, 0.8])
+    y_pred = ops.convert_to_tensor([0.9, 0.8])
     set_mask(y_pred, np.array([True, False]))
     assert float(precision(np.array([1, 0]), y_pred)) == 1.0
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_counts_in_float32(dtype: str) -> None:
     metric = metrics.Mean()
@@ -201,6 +208,7 @@ def test_counts_in_float32(dtype: str) -> None:
     assert metrics.Mean(dtype=dtype).dtype == dtype
 
 
+@pytest.mark.usefixtures("backend")
 def test_own_metric() -> None:
     class Own(metrics.Metric):
         def __init__(self, name: str = "own", **kwargs: Any) -> None:

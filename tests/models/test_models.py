@@ -13,6 +13,7 @@ import cornu
 from cornu import layers, saving
 from cornu.base import config
 from cornu.base.errors import ArgumentError, BackendMismatchError, CornuError, GraphError, ShapeError, StateError
+from tests.backends import TRAINING
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 
@@ -122,6 +123,7 @@ def branches(k):
     )
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_graph_computes_what_keras_computes_in_layers_of_the_same_order() -> None:
     ours, theirs = branches(cornu), branches(keras)
     assert [type(layer).__name__ for layer in ours.layers] == [
@@ -291,6 +293,7 @@ def stack():
     return cornu.Sequential([cornu.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(2)])
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("make", [stack, two_inputs, lambda: branches(cornu)])
 @pytest.mark.parametrize(
     "copy",
@@ -361,7 +364,8 @@ def test_the_summary_names_layers_shapes_and_counts() -> None:
 # state
 
 
-def test_freezing_after_compile_changes_what_trains() -> None:
+@pytest.mark.parametrize("backend", TRAINING, indirect=True)
+def test_freezing_after_compile_changes_what_trains(backend: str) -> None:
     model = stack()
     model.compile("sgd", "mse")
     model.fit(X, X[:, :2], verbose=0)
@@ -382,6 +386,7 @@ def test_wrong_weights_are_refused_whole() -> None:
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
 
 
+@pytest.mark.usefixtures("backend")
 def test_stateless_calls_and_state_trees() -> None:
     model = cornu.Sequential([cornu.Input((4,)), layers.Dense(2), layers.BatchNormalization()])
     values = [w.value * 0 + 1 for w in model.trainable_variables]
@@ -401,6 +406,7 @@ def test_stateless_calls_and_state_trees() -> None:
         model.set_state_tree({"trainable_variables": {"nowhere": 1}})
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_lost_mask_is_a_warning_that_names_both_layers() -> None:
     class Blind(layers.Layer):
         def call(self, inputs):
@@ -414,8 +420,9 @@ def test_a_lost_mask_is_a_warning_that_names_both_layers() -> None:
         cornu.Sequential([cornu.Input((4,), dtype="int32"), embed, Blind(), layers.LSTM(2)])(ids)
 
 
+@pytest.mark.parametrize("backend", TRAINING, indirect=True)
 @pytest.mark.parametrize(("policy", "dtype"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
-def test_mixed_precision(policy: str, dtype: str) -> None:
+def test_mixed_precision(policy: str, dtype: str, backend: str) -> None:
     inputs = cornu.Input((4,))
     hidden = layers.Dense(3, dtype=policy)(inputs)
     assert hidden.dtype == dtype

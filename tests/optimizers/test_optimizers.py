@@ -16,6 +16,7 @@ from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, CornuError, ShapeError, StateError, UnknownNameError
 from cornu.core.state import functional, initialize
 from cornu.core.variable import Variable
+from tests.backends import spread
 
 rng = np.random.default_rng(0)
 KERNEL, BIAS = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=3).astype("float32")
@@ -76,10 +77,16 @@ def test_paths_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
     close(found, run(getattr(keras.optimizers, name)(**options), keras.Variable))
 
 
-@pytest.mark.parametrize(("name", "options"), [c for c in CASES if "learning_rate" in c[1]][::3])
-def test_numpy_steps_like_jax(name: str, options: dict[str, Any]) -> None:
+STEPS = [c for c in CASES if "learning_rate" in c[1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "backend"),
+    spread(STEPS[::3], ("numpy",), ()) + spread(STEPS, (), ("torch", "tensorflow")),
+)
+def test_every_backend_steps_like_jax(name: str, options: dict[str, Any], backend: str) -> None:
     found = run(getattr(optimizers, name)(**options), Variable)
-    with backend_scope("numpy"):
+    with backend_scope(backend):
         close(run(getattr(optimizers, name)(**options), Variable), found)
 
 
@@ -108,17 +115,23 @@ def test_paths_are_those_of_torch(name: str, options: Any, theirs: str, their_op
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+TRACED: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in NAMES),
+    ("Adam", {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 2, "clipnorm": 1.0}),
+    ("SGD", {"momentum": 0.5, "weight_decay": 0.1, "global_clipnorm": 1.0}),
+    ("LossScaleOptimizer", {}),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "options", "dtype", "backend"),
     [
-        *((name, {}) for name in NAMES),
-        ("Adam", {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 2, "clipnorm": 1.0}),
-        ("SGD", {"momentum": 0.5, "weight_decay": 0.1, "global_clipnorm": 1.0}),
-        ("LossScaleOptimizer", {}),
+        *((*case, dtype, "jax") for case in TRACED for dtype in ("float32", "bfloat16", "float16")),
+        *spread([(*case, "bfloat16") for case in TRACED], (), ("torch", "tensorflow")),
     ],
+    indirect=["backend"],
 )
-def test_one_trace_and_no_change_of_dtypes(name: str, options: dict[str, Any], dtype: str) -> None:
+def test_one_trace_and_no_change_of_dtypes(name: str, options: dict[str, Any], dtype: str, backend: str) -> None:
     def make() -> tuple[Any, list[Variable]]:
         variables = [Variable(KERNEL, dtype=dtype), Variable(BIAS, dtype=dtype)]
         if name == "LossScaleOptimizer":
@@ -153,10 +166,11 @@ def test_one_trace_and_no_change_of_dtypes(name: str, options: dict[str, Any], d
     tolerance = 1e-5 if dtype == "float32" else 3e-2
     for a, b in zip(values[-2:], eager_variables, strict=True):
         np.testing.assert_allclose(
-            np.asarray(a, "float32"), b.numpy().astype("float32"), rtol=tolerance, atol=tolerance
+            B.to_numpy(a).astype("float32"), b.numpy().astype("float32"), rtol=tolerance, atol=tolerance
         )
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("name", NAMES)
 def test_stateless_apply(name: str) -> None:
     optimizer, variables = getattr(optimizers, name)(), [Variable(KERNEL), Variable(BIAS)]
@@ -212,6 +226,7 @@ def test_names(name: str) -> None:
     assert isinstance(optimizers.get({"class_name": name, "config": {"learning_rate": 0.5}}), optimizers.Optimizer)
 
 
+@pytest.mark.usefixtures("backend")
 def test_constraints_follow_the_update() -> None:
     variable = Variable(np.zeros(3, "float32"))
     variable.constraint = constraints.NonNeg()
@@ -219,6 +234,7 @@ def test_constraints_follow_the_update() -> None:
     assert variable.numpy().tolist() == [0, 1, 0]
 
 
+@pytest.mark.usefixtures("backend")
 def test_some_variables_do_not_decay() -> None:
     first, second, third = (Variable(np.ones(2, "float32"), name=name) for name in ("kernel", "bias", "scale"))
     optimizer = optimizers.SGD(0.5, weight_decay=0.2)
@@ -229,6 +245,7 @@ def test_some_variables_do_not_decay() -> None:
         optimizer.exclude_from_weight_decay([first])
 
 
+@pytest.mark.usefixtures("backend")
 def test_overwriting_gradients() -> None:
     variable, other = Variable(np.ones(2, "float32")), Variable(np.ones(2, "float32"))
     variable.overwrite_with_gradient = True
@@ -237,6 +254,7 @@ def test_overwriting_gradients() -> None:
     assert other.numpy().tolist() == pytest.approx([0.9, 0.9])
 
 
+@pytest.mark.usefixtures("backend")
 def test_own_rule_in_keras_manner() -> None:
     class Own(optimizers.Optimizer):
         def __init__(self, learning_rate: float = 0.1, momentum: float = 0.5, name: str = "own", **kwargs: Any) -> None:
@@ -281,6 +299,7 @@ def test_arguments_by_position() -> None:
     assert optimizers.Adam(0.1, 0.8, 0.9, 1e-5, True, 0.01, 2.0).clipnorm == 2.0
 
 
+@pytest.mark.usefixtures("backend")
 def test_loss_scale_follows_overflow() -> None:
     variable = Variable(np.zeros(2, "float32"))
     ours = optimizers.LossScaleOptimizer(optimizers.SGD(1.0), initial_scale=8.0, dynamic_growth_steps=2)
@@ -297,6 +316,7 @@ def test_loss_scale_follows_overflow() -> None:
     assert optimizers.LossScaleOptimizer.from_config(ours.get_config()).initial_scale == 8.0
 
 
+@pytest.mark.usefixtures("backend")
 def test_state_can_be_stored() -> None:
     first, second = optimizers.Adam(0.1), optimizers.Adam(0.5)
     variables = [Variable(KERNEL), Variable(BIAS)]

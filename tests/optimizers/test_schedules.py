@@ -34,8 +34,9 @@ def test_rates_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
     expected = [float(theirs(step)) for step in range(14)]
     compiled = B.compile(ours)
     np.testing.assert_allclose([float(compiled(B.convert(step))) for step in range(14)], expected, rtol=2e-5, atol=1e-8)
-    with backend_scope("numpy"):
-        np.testing.assert_allclose([float(ours(step)) for step in range(14)], expected, rtol=2e-5, atol=1e-8)
+    for backend in ("torch", "tensorflow", "numpy"):
+        with backend_scope(backend):
+            np.testing.assert_allclose([float(ours(step)) for step in range(14)], expected, rtol=2e-5, atol=1e-8)
     data = schedules.serialize(ours)
     assert data == keras.optimizers.schedules.serialize(theirs)
     assert schedules.deserialize(data).get_config() == ours.get_config()

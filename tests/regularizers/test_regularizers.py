@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cornu import regularizers
-from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, ShapeError, UnknownNameError
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -23,16 +22,16 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["jax", "numpy"])
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_penalties_are_those_of_keras(name: str, options: dict[str, Any], backend: str) -> None:
+def test_penalties_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
     expected = getattr(keras.regularizers, name)(**options)(X)
-    with backend_scope(backend):
-        found = getattr(regularizers, name)(**options)(X)
-        assert found.shape == ()
-        np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5)
+    found = getattr(regularizers, name)(**options)(X)
+    assert found.shape == ()
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("backend")
 def test_orthogonal_columns() -> None:
     unit = X / np.linalg.norm(X, axis=0)
     cosines = np.abs(unit.T @ unit)[np.triu_indices(4, 1)]

@@ -10,7 +10,9 @@ import safetensors.numpy
 
 import cornu
 from cornu import layers, saving
+from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, CorruptFileError, ShapeError, StateError, UnknownNameError
+from tests.backends import TRAINING
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
@@ -95,15 +97,21 @@ def make(request: pytest.FixtureRequest):
     return request.param
 
 
+@pytest.fixture(params=TRAINING)
+def backend(request: pytest.FixtureRequest):
+    with backend_scope(request.param):
+        yield request.param
+
+
 @pytest.fixture
-def model(make):
-    """One of the models, built and trained a little; made once."""
-    if make not in TRAINED:
+def model(make, backend):
+    """One of the models, built and trained a little; made once on each backend."""
+    if (make, backend) not in TRAINED:
         found = make()
         found.compile(cornu.optimizers.Adam(0.05), loss="mse")
         found.fit(X, Y, epochs=1, verbose=0, shuffle=False)
-        TRAINED[make] = found
-    return TRAINED[make]
+        TRAINED[make, backend] = found
+    return TRAINED[make, backend]
 
 
 def same(first, second) -> None:

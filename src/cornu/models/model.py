@@ -11,7 +11,7 @@ from cornu import ops, saving
 from cornu.backend import load
 from cornu.base import config, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, ShapeError, UnknownNameError, did_you_mean
+from cornu.base.errors import ArgumentError, DTypeError, ShapeError, UnknownNameError, did_you_mean
 from cornu.base.spec import Spec
 from cornu.core import configurable, masks
 from cornu.core.state import infer, known_shape
@@ -219,7 +219,7 @@ class Model(Trainer, Layer):
 
 
 def fitting(model: Model, leaf: Any, symbol: KerasTensor) -> Any:
-    """A model's input in the rank and dtype of the symbol it stands for; ShapeError names the input."""
+    """A model's input in the rank and dtype of the symbol it stands for; ShapeError or DTypeError names the input."""
     operation = symbol._node.operation  # type: ignore[union-attr]
     if leaf is None or not hasattr(leaf, "shape"):
         if leaf is None and getattr(operation, "optional", False):
@@ -239,6 +239,11 @@ def fitting(model: Model, leaf: Any, symbol: KerasTensor) -> Any:
         )
     found = standardize_dtype(leaf.dtype)
     if found != symbol.dtype and not (is_float(found) and is_float(symbol.dtype)):
+        if found == "string":
+            raise DTypeError(
+                f"{model._label()}: the input {operation.name!r} should be {symbol.dtype}, got strings. Encode them as "
+                "numbers first."
+            )
         mask = masks.get_mask(leaf)
         leaf = ops.cast(leaf, symbol.dtype)
         if mask is not None:
