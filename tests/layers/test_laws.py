@@ -27,6 +27,7 @@ CLASSES = {
 }
 # The base, what is called on nothing, and what belongs to one framework (tests/layers/foreign).
 ABSTRACT = {"Layer", "InputLayer", "JaxLayer", "FlaxLayer", "TFSMLayer", "TorchModuleWrapper"}
+WIDENED = {"Activation", "ELU", "LeakyReLU", "ReLU"}
 OWN = {"Doubling": Doubling, "halved": halved}
 
 trains = pytest.mark.parametrize("backend", TRAINING, indirect=True)
@@ -107,7 +108,9 @@ def test_compiles_in_training_and_inference(name):
 
 @every_layer
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
-def test_low_precision(name, policy):
+def test_low_precision(name, policy, backend, request):
+    if backend == "numpy" and policy == "mixed_bfloat16" and name in WIDENED:
+        request.applymarker(pytest.mark.xfail(reason="NumPy makes float32 of bfloat16 and a Python float", strict=True))
     layer, x, expected = made(name)
     low, _, _ = made(name, dtype=policy)
     low.set_weights(layer.get_weights())

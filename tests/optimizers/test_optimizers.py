@@ -317,8 +317,9 @@ def test_loss_scale_follows_overflow() -> None:
 
 
 @pytest.mark.usefixtures("backend")
-def test_state_can_be_stored() -> None:
-    first, second = optimizers.Adam(0.1), optimizers.Adam(0.5)
+@pytest.mark.parametrize("name", NAMES)
+def test_state_can_be_stored(name: str) -> None:
+    first, second = getattr(optimizers, name)(0.1), getattr(optimizers, name)(0.5)
     variables = [Variable(KERNEL), Variable(BIAS)]
     first.apply(GRADS[0], variables)
     store: dict[str, Any] = {}

@@ -572,7 +572,7 @@ DIAGNOSES = {
     "rate": (
         X,
         1.0 * Y,
-        {"optimizer": cornu.optimizers.SGD(1e20), "loss": "mse"},
+        {"optimizer": {"class_name": "SGD", "config": {"learning_rate": 1e20}}, "loss": "mse"},
         "gradient overflowed|rate is too high",
     ),
 }
