@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cornu.backend import B, current
+from cornu.backend import B, current, to_numpy
 from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError
@@ -321,6 +321,8 @@ def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Array:
      [1 2]]
     """
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, axis)
+    if hasattr(repeats, "shape") and not B.is_tracing(repeats):
+        repeats = to_numpy(repeats)
     if isinstance(repeats, list | tuple | np.ndarray):  # known, and so is the shape
         return B.take(x, B.convert(np.repeat(np.arange(x.shape[axis]), repeats), "int32"), axis)
     return B.repeat(x, repeats, axis)
