@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Changes of the dependencies, or a missing .venv, bring it up to date before anything else runs.
 STAMP := $(VENV)/.stamp
+# The benchmarks' peers have an environment of their own.
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.stamp
 PYTEST_WORKERS ?= 2
 
 .PHONY: demo test check lint format types contracts budget bench clean distclean
@@ -40,8 +43,8 @@ budget: $(STAMP)
 	$(BIN)/python scripts/op_table.py --check
 	$(BIN)/python scripts/backend_table.py --check
 
-bench: $(STAMP)
-	$(BIN)/python benchmarks/run.py
+bench: $(BENCH_STAMP)
+	$(BENCH_VENV)/bin/python benchmarks/run.py --json benchmarks/numbers.json --report
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cornu needs Python 3.11 or newer; name one with `make PYTHON=python3.12`.")'
@@ -49,9 +52,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,plot,data]'
 	touch $@
 
+$(BENCH_STAMP): pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt --editable '.[dev,plot,data]'
+	touch $@
+
 clean:
 	rm -rf build dist demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests scripts benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCH_VENV) benchmarks/numbers.json
