@@ -56,7 +56,7 @@ def _told(library: str, workload: str, home: str) -> dict[str, Any]:
 
 
 def applies(library: str, workload: str) -> bool:
-    """Start-up is measured of libraries in the Keras API, in float32; peers have no data sets and no GAN."""
+    """Start-up is measured of libraries in the Keras API, in float32; peers have no data sets."""
     if workload in STARTUP:
         return library in (*CORNU, *KERAS)
     return not (workload == "dataset" and library in PEERS)
