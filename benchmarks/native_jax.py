@@ -99,25 +99,24 @@ gelu = partial(nn.gelu, approximate=False)
 
 
 def lstm(p: Tree, x: jax.Array) -> jax.Array:
-    def step(state: Any, z: jax.Array) -> Any:
+    def step(state: Any, x: jax.Array) -> Any:
         h, c = state
-        i, f, g, o = jnp.split(z + h @ p["recurrent"], 4, -1)
+        i, f, g, o = jnp.split(dense(p, x) + h @ p["recurrent"], 4, -1)
         c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
         return (nn.sigmoid(o) * jnp.tanh(c), c), None
 
     zero = jnp.zeros((len(x), len(p["recurrent"])))
-    return lax.scan(step, (zero, zero), dense(p, x.swapaxes(0, 1)))[0][0]
+    return lax.scan(step, (zero, zero), x.swapaxes(0, 1))[0][0]
 
 
 def gru(p: Tree, x: jax.Array) -> jax.Array:
     def step(h: jax.Array, x: jax.Array) -> Any:
-        xz, xr, xg = jnp.split(x, 3, -1)
+        xz, xr, xg = jnp.split(x @ p["kernel"] + p["bias"][0], 3, -1)
         hz, hr, hg = jnp.split(h @ p["recurrent"] + p["bias"][1], 3, -1)
         z = nn.sigmoid(xz + hz)
         return z * h + (1 - z) * jnp.tanh(xg + nn.sigmoid(xr + hr) * hg), None
 
-    inputs = x.swapaxes(0, 1) @ p["kernel"] + p["bias"][0]
-    return lax.scan(step, jnp.zeros((len(x), len(p["recurrent"]))), inputs)[0]
+    return lax.scan(step, jnp.zeros((len(x), len(p["recurrent"]))), x.swapaxes(0, 1))[0]
 
 
 def bilstm(p: Tree, x: jax.Array) -> jax.Array:
