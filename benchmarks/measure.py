@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-SECONDS = 8.0
+SECONDS = 4.0
 """What the timed epochs may take together, but there are at least three."""
 PEERS = {
     "jax": "native_jax",

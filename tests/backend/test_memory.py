@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-import types
+import mmap
+import os
+import subprocess
+import sys
 
 import pytest
 
 from cornu.backend import memory
+
+START = (1 << 40) + 16
+
+
+class Function:
+    """A function of the library, which notes what it is called with."""
+
+    def __init__(self, calls: list, name: str) -> None:
+        self.calls, self.name = calls, name
+
+    def __call__(self, *arguments: int) -> int:
+        self.calls.append((self.name, *arguments))
+        return START if self.name == "malloc" else 0
 
 
 @pytest.fixture
 def asked(monkeypatch):
     """The settings that a C library with `mallopt` gets."""
     settings = []
-    library = types.SimpleNamespace(mallopt=lambda *setting: settings.append(setting))
+
+    class Library:
+        def __init__(self) -> None:
+            self.mallopt = lambda *setting: settings.append(setting)
+            self.malloc, self.free, self.madvise = (Function(settings, name) for name in ("malloc", "free", "madvise"))
+
+    library = Library()
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
     for name in memory._USER_SETTINGS:
         monkeypatch.delenv(name, raising=False)
@@ -22,7 +44,33 @@ def asked(monkeypatch):
 
 def test_up_to_a_gibibyte_is_kept(asked):
     memory.keep_freed_memory()
-    assert asked == [(-1, 1 << 30), (-3, 1 << 30)]  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    settings = [(-1, 1 << 30), (-3, 1 << 30), (-8, 1)]  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h
+    assert asked[:3] == settings
+    huge, size = 1 << 21, (1 << 30) - (1 << 21)
+    aligned = (1 << 40) + huge
+    whole = (START + size - aligned) // huge * huge
+    assert asked[3:] == [("malloc", size), ("madvise", aligned, whole, mmap.MADV_HUGEPAGE), ("free", START)]
+    assert aligned + whole <= START + size
+
+
+def test_large_blocks_cost_no_pages_the_second_time() -> None:
+    """In a process of its own: a thread frees 100 MiB and takes them again."""
+    code = (
+        "import resource, threading, numpy as np\n"
+        "from cornu.backend import memory\n"
+        "memory.keep_freed_memory()\n"
+        "faults = []\n"
+        "def work():\n"
+        "    for _ in range(3):\n"
+        "        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "        np.ones(100 << 20, 'uint8')\n"
+        "        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+        "thread = threading.Thread(target=work); thread.start(); thread.join()\n"
+        "print(*faults)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in memory._USER_SETTINGS}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout.split()[-1]) < 1000  # of 25,600 pages
 
 
 @pytest.mark.parametrize("name", memory._USER_SETTINGS)
