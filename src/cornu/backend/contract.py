@@ -336,6 +336,10 @@ class Backend(ABC):
         """Attention of (batch, time, heads, depth) by one kernel that keeps no scores, or None if there is none."""
         return None
 
+    def parts(self, size: int, work: int) -> int:
+        """Into how many equal parts a computation over so many rows is best cut, of so many numbers in between."""
+        return 1
+
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array, Array] | None:

@@ -608,10 +608,28 @@ def dot_product_attention(
     groups = query.shape[2] // key.shape[2]
     if groups > 1:  # https://arxiv.org/abs/2305.13245
         key, value = B.repeat(key, groups, 2), B.repeat(value, groups, 2)
+    batch, queries, heads, _ = query.shape
+    parts = B.parts(batch, batch * heads * queries * key.shape[1])
+    rows = batch // parts
+
+    def cut(x: Any, part: int) -> Any:
+        return x if parts == 1 or x is None or x.shape[0] != batch else x[part * rows : (part + 1) * rows]
+
+    found = []
+    for part in range(parts):
+        q, k, v, b, m = (cut(x, part) for x in (query, key, value, bias, mask))
+        found.append(_attended(q, k, v, b, m, scale, is_causal, attn_logits_soft_cap))
+    return found[0] if parts == 1 else B.concatenate(found, 0)
+
+
+def _attended(
+    query: Array, key: Array, value: Array, bias: Any, mask: Any, scale: float, is_causal: bool, soft_cap: float | None
+) -> Array:
+    dtype = standardize_dtype(query.dtype)
     scores = B.einsum("bqhd,bkhd->bhqk", query * B.convert(scale, dtype), key)
     scores = widen(scores)
-    if attn_logits_soft_cap is not None:
-        scores = attn_logits_soft_cap * B.tanh(scores / attn_logits_soft_cap)
+    if soft_cap is not None:
+        scores = soft_cap * B.tanh(scores / soft_cap)
     if bias is not None:
         scores = scores + B.cast(bias, standardize_dtype(scores.dtype))
     allowed = None if mask is None else B.cast(mask, "bool")
