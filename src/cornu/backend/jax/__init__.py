@@ -179,9 +179,14 @@ class JaxBackend(NamespaceBackend):
         input_dilation: Sequence[int],
         groups: int,
     ) -> Array:
-        # On a CPU XLA's own is 2 times slower, within a device loop 40 times: `benchmarks/kernels_conv.py`. Inference
-        # takes it all the same, one primitive being traced faster than many.
+        # On a CPU XLA's own is 2 times slower, its gradients within a device loop 40 times, but with few filters it is
+        # faster than patches, for which gathering is most of the work: `benchmarks/kernels_conv.py`. Inference takes it
+        # all the same: one primitive is traced faster than many.
         if self._platform == "cpu" and not self._inferring:
+            depth, filters = kernel.shape[-2:]
+            is_plain = {*strides, *dilation, *input_dilation, groups} == {1} and kernel.ndim == 4
+            if is_plain and depth >= 8 and filters <= 32:
+                return _conv(self.conv_by_patches, tuple(map(tuple, padding)))(x, kernel)
             return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
         return lax.conv_general_dilated(
             x,
@@ -351,6 +356,38 @@ class JaxBackend(NamespaceBackend):
             return inner if isinstance(leaf, jax.Array) else Spec(shape, inner.dtype, sparse=True)
 
         return tree.map_structure(spec, plain.pop())
+
+
+@functools.cache
+def _conv(by_patches: Callable[..., Array], padding: tuple[tuple[int, int], ...]) -> Any:
+    """A convolution of images in steps of one, whose gradients are of forms that XLA:CPU is quick at.
+
+    That by the image is a convolution with the kernel turned round, written as such and transposed to be what the
+    derivative wants; that by the kernel is a product of the gathered patches.
+    """
+
+    def plain(x: Array, kernel: Array, padding: Any) -> Array:
+        layouts = lax.ConvDimensionNumbers(*_layouts(2))
+        return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=layouts)
+
+    @jax.custom_jvp
+    def conv(x: Array, kernel: Array) -> Array:
+        return plain(x, kernel, padding)
+
+    def derivative(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        (x, kernel), (dx, dkernel) = primals, tangents
+        found = conv(x, kernel)
+        parts = []
+        if type(dx) is not jax.custom_derivatives.SymbolicZero:
+            turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+            around = [(n - 1 - low, n - 1 - high) for n, (low, high) in zip(kernel.shape[:2], padding, strict=True)]
+            parts += jax.linear_transpose(lambda g: plain(g, turned, around), found)(dx)
+        if type(dkernel) is not jax.custom_derivatives.SymbolicZero:
+            parts.append(by_patches(x, dkernel, (1, 1), padding, (1, 1), (1, 1), 1))
+        return found, sum(parts[1:], parts[0])
+
+    conv.defjvp(derivative, symbolic_zeros=True)
+    return conv
 
 
 @functools.cache
