@@ -190,7 +190,7 @@ def gan(keras: Any) -> Any:
             (value, new), of_judge = jax.value_and_grad(loss, has_aux=True)(judge, maker, True)
             (other, _), of_made = jax.value_and_grad(loss, has_aux=True)(maker, judge, False)
             trainable, slots = self.optimizer.stateless_apply(slots, [*of_made, *of_judge], trainable)
-            return {"loss": value + other}, (trainable, new, slots, metrics)
+            return {"both": value + other}, (trainable, new, slots, metrics)
 
     class OnTorch(Adversaries):
         def train_step(self, data: Any) -> Any:
@@ -205,7 +205,7 @@ def gan(keras: Any) -> Any:
             of_made = torch.autograd.grad(other, maker)
             with torch.no_grad():
                 self.optimizer.apply([*of_made, *of_judge], self.trainable_variables)
-            return {"loss": (value + other).detach()}
+            return {"both": (value + other).detach()}
 
     class OnTensorFlow(Adversaries):
         def train_step(self, data: Any) -> Any:
@@ -217,7 +217,7 @@ def gan(keras: Any) -> Any:
             of_judge = tape.gradient(value, self.judge.trainable_variables)
             of_made = tape.gradient(other, self.maker.trainable_variables)
             self.optimizer.apply([*of_made, *of_judge], self.trainable_variables)
-            return {"loss": value + other}
+            return {"both": value + other}
 
     class OnCornu(Adversaries):
         def train_step(self, data: Any) -> Any:
@@ -232,7 +232,7 @@ def gan(keras: Any) -> Any:
             value, of_judge = ops.value_and_grad(judging, self.judge.trainable_variables)()
             other, of_made = ops.value_and_grad(making, self.maker.trainable_variables)()
             self.optimizer.apply([*of_made, *of_judge], self.trainable_variables)
-            return {"loss": value + other}
+            return {"both": value + other}
 
     forms = {"jax": OnJax, "torch": OnTorch, "tensorflow": OnTensorFlow}
     model = OnCornu() if keras.__name__ == "cornu" else forms[keras.backend.backend()]()

@@ -64,7 +64,8 @@ class InKerasApi(Trained):
         self.arguments = keras_api.fitting(keras, name, x, y)
 
     def epoch(self, count: int = 1) -> list[float]:
-        losses: list[float] = self.model.fit(**self.arguments, epochs=count, verbose=0).history["loss"]
+        history = self.model.fit(**self.arguments, epochs=count, verbose=0).history
+        losses: list[float] = history["both" if "both" in history else "loss"]  # of the two networks of a GAN
         return losses
 
     def predict(self, x: Any) -> Any:

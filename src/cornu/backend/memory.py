@@ -37,33 +37,17 @@ def keep_freed_memory() -> None:
     By default glibc returns every block over 32 MiB at once, and every one over 64 MiB that a thread asked for, so each
     dispatch of a compiled program pays for fresh pages again: half the time of a step of a small convolutional network
     (53 against 28 ms), a third of that of a transformer (167 against 112 ms, 43,000 page faults against none). So all
-    threads share one heap, which is not trimmed, and whose first GiB is of huge pages, each of which is one fault and
-    one entry of the processor's tables (a ResNet-20: 130 to 115 ms). Nothing of it is used before it is needed.
+    threads share one heap, which is not trimmed. That it be of huge pages saves another 5 % and can cost seconds at
+    first, where the system has to make room for them.
     `benchmarks/measure.py cornu-jax transformer` with `MALLOC_TRIM_THRESHOLD_=131072` in the environment and without.
     Does nothing where the user has set the allocator by environment variables.
     """
     if any(name in os.environ for name in _USER_SETTINGS):
         return
     try:
-        library = ctypes.CDLL(None)
-        mallopt = library.mallopt
+        mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # not glibc
         return
     mallopt(_TRIM_THRESHOLD, _KEPT)
     mallopt(_MMAP_THRESHOLD, _KEPT)
     mallopt(_ARENA_MAX, 1)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        _advise_huge_pages(library)
-
-
-def _advise_huge_pages(library: Any) -> None:
-    """Ask for huge pages for the GiB that the heap grows by next."""
-    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
-    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    size = _KEPT - _HUGE  # below the threshold, so that it is of the heap
-    start = library.malloc(size)
-    if start:  # else memory is limited
-        aligned = -(-start // _HUGE) * _HUGE
-        library.madvise(aligned, (start + size - aligned) // _HUGE * _HUGE, mmap.MADV_HUGEPAGE)
-        library.free(start)
