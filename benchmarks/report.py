@@ -64,8 +64,12 @@ def shown(values: Iterable[float]) -> str:
     if not values:
         return ""
     if len(values) == 1:
-        return f"{values[0]:.3g}"
-    return f"{median(values):.3g} ({min(values):.3g}-{max(values):.3g})"
+        return _number(values[0])
+    return f"{_number(median(values))} ({_number(min(values))}-{_number(max(values))})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def ratio(numbers: Numbers, workload: str, key: str, others: Iterable[str], mine: str = OURS) -> float | None:
