@@ -10,31 +10,12 @@ import argparse
 import statistics
 import tempfile
 import time
-from typing import Any
 
-import numpy as np
+from data import images
+from keras_api import MODELS
 
 import cornu
-from cornu import layers
 from cornu.training import Checkpoint
-
-
-def make() -> Any:
-    model = cornu.Sequential(
-        [
-            cornu.Input((32, 32, 3)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(10),
-        ]
-    )
-    model.compile("adam", cornu.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    return model
 
 
 def main() -> None:
@@ -44,9 +25,8 @@ def main() -> None:
     parser.add_argument("--backend", default="jax")
     given = parser.parse_args()
     cornu.config.set_backend(given.backend)
-    rng = np.random.default_rng(0)
-    x, y = rng.random((64 * 40, 32, 32, 3), "float32"), rng.integers(0, 10, 64 * 40)
-    model = make()
+    x, y = images(64 * 40, 32, 32, 3)
+    model = MODELS["cifar"](cornu)
     model.fit(x, y, batch_size=64, epochs=2, verbose=0)
     began = time.perf_counter()
     model.fit(x, y, batch_size=64, epochs=2, verbose=0)

@@ -8,13 +8,14 @@ written and read forwards, and its gradient.
 
 from __future__ import annotations
 
+import functools
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from data import TASKS
+from measure import seconds
 
 SLOTS = {"Adam": 2, "RMSprop": 1, "SGD": 1}
 
@@ -24,19 +25,13 @@ def rates() -> dict[str, Any]:
     import torch
 
     a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
-    product = min(_seconds(lambda: torch.mm(a, b)) for _ in range(10))
+    product = min(seconds(lambda: torch.mm(a, b)) for _ in range(10))
     found: dict[str, Any] = {"flops": 2 * 2048**3 / product, "bytes": {}}
     for size in (1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28):  # of what is copied; the smaller are in a cache
         source, target = torch.rand(size // 4), torch.empty(size // 4)
-        copy = min(_seconds(lambda: target.copy_(source)) for _ in range(20))  # noqa: B023
+        copy = min(seconds(lambda: target.copy_(source)) for _ in range(20))  # noqa: B023
         found["bytes"][str(size)] = 2 * size / copy
     return found
-
-
-def _seconds(run: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
 
 
 def _leaves(layer: Any) -> Iterator[Any]:
@@ -63,6 +58,7 @@ def _products(layer: Any, entering: tuple[Any, ...], leaving: tuple[Any, ...], b
     return 0.0
 
 
+@functools.cache
 def work(name: str) -> tuple[float, float]:
     """(operations, bytes) of a step."""
     import keras_api

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from data import TASKS, batches
 
 
-def _classifier(keras: Any, hidden: int, optimizer: str) -> Any:
+def _classifier(keras: Any, inputs: int, hidden: int, classes: int, optimizer: str) -> Any:
     layers = keras.layers
     model = keras.Sequential(
-        [keras.Input((784,)), layers.Dense(hidden, activation="relu"), layers.Dense(10, activation="softmax")]
+        [keras.Input((inputs,)), layers.Dense(hidden, activation="relu"), layers.Dense(classes, activation="softmax")]
     )
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 def iris(keras: Any) -> Any:
-    layers = keras.layers
-    model = keras.Sequential(
-        [keras.Input((4,)), layers.Dense(16, activation="relu"), layers.Dense(3, activation="softmax")]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return _classifier(keras, 4, 16, 3, "adam")
 
 
 def mlp(keras: Any) -> Any:
-    return _classifier(keras, 128, "adam")
+    return _classifier(keras, 784, 128, 10, "adam")
 
 
 def mlp_512(keras: Any) -> Any:
-    return _classifier(keras, 512, "rmsprop")
+    return _classifier(keras, 784, 512, 10, "rmsprop")
 
 
 def cifar(keras: Any) -> Any:
@@ -93,26 +89,43 @@ def transformer(keras: Any) -> Any:
     return model
 
 
-def resnet(keras: Any) -> Any:
+def _normed(
+    keras: Any, x: Any, filters: int, size: int, stride: int = 1, relu: bool = True, use_bias: bool = True
+) -> Any:
     layers = keras.layers
+    x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=use_bias)(x)
+    x = layers.BatchNormalization()(x)
+    return layers.Activation("relu")(x) if relu else x
 
-    def conv(x: Any, filters: int, stride: int = 1, size: int = 3, relu: bool = True) -> Any:
-        x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
-        return layers.Activation("relu")(x) if relu else x
 
+def resnet(keras: Any) -> Any:
+    layers, conv = keras.layers, partial(_normed, keras, use_bias=False)
     inputs = keras.Input((32, 32, 3))
-    x = conv(inputs, 16)
+    x = conv(inputs, 16, 3)
     for filters in (16, 32, 64):
         for i in range(3):
             stride = 2 if filters > 16 and i == 0 else 1
-            shortcut = conv(x, filters, stride, 1, relu=False) if stride == 2 else x
-            x = conv(conv(x, filters, stride), filters, relu=False)
+            shortcut = conv(x, filters, 1, stride, relu=False) if stride == 2 else x
+            x = conv(conv(x, filters, 3, stride), filters, 3, relu=False)
             x = layers.Activation("relu")(layers.Add()([x, shortcut]))
     outputs = layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def resnet_50(keras: Any) -> Any:
+    """A model like ResNet-50, of 175 layers and 25 million parameters, to be built and loaded."""
+    layers, conv = keras.layers, partial(_normed, keras)
+    inputs = keras.Input((224, 224, 3))
+    x = layers.MaxPooling2D(3, 2, padding="same")(conv(inputs, 64, 7, 2))
+    for filters, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for i in range(blocks):
+            shortcut = conv(x, 4 * filters, 1, stride if i == 0 else 1, relu=False) if i == 0 else x
+            x = conv(conv(x, filters, 1, stride if i == 0 else 1), filters, 3)
+            x = layers.Activation("relu")(layers.Add()([conv(x, 4 * filters, 1, relu=False), shortcut]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(1000, activation="softmax")(x))
 
 
 def gpt(keras: Any) -> Any:

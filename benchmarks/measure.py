@@ -42,6 +42,7 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def median(values: list[float]) -> float:
+    """The middle one; `statistics` is not imported, which would count into the start."""
     return sorted(values)[len(values) // 2]
 
 
@@ -129,26 +130,6 @@ def timed(name: str, workload: str) -> dict[str, Any]:
 # what is no training
 
 
-def _resnet_50(keras: Any) -> Any:
-    layers = keras.layers
-
-    def conv(x: Any, filters: int, size: int, strides: int = 1, relu: bool = True) -> Any:
-        x = layers.Conv2D(filters, size, strides=strides, padding="same")(x)
-        x = layers.BatchNormalization()(x)
-        return layers.Activation("relu")(x) if relu else x
-
-    inputs = keras.Input((224, 224, 3))
-    x = conv(inputs, 64, 7, 2)
-    x = layers.MaxPooling2D(3, 2, padding="same")(x)
-    for filters, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
-        for i in range(blocks):
-            shortcut = conv(x, 4 * filters, 1, stride if i == 0 else 1, relu=False) if i == 0 else x
-            x = conv(conv(x, filters, 1, stride if i == 0 else 1), filters, 3)
-            x = layers.Activation("relu")(layers.Add()([conv(x, 4 * filters, 1, relu=False), shortcut]))
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(1000, activation="softmax")(x))
-
-
 def _repeated(run: Callable[[], Any]) -> float:
     """Milliseconds, the median of five runs, what the one before has left behind being collected in between."""
     times = []
@@ -164,26 +145,32 @@ def _warmed(keras: Any) -> None:
 
 def build(name: str) -> dict[str, float]:
     """`step`: building and initialising a ResNet-50-like Functional model of 175 layers, 25 million parameters."""
+    import keras_api
+
     keras = library(name)
     _warmed(keras)
-    return {"step": _repeated(lambda: _resnet_50(keras).get_weights())}
+    return {"step": _repeated(lambda: keras_api.resnet_50(keras).get_weights())}
 
 
 def graph(name: str) -> dict[str, float]:
     """`step`: building it alone: its shapes inferred, its weights made as the library makes them."""
+    import keras_api
+
     keras = library(name)
     _warmed(keras)
-    return {"step": _repeated(lambda: _resnet_50(keras))}
+    return {"step": _repeated(lambda: keras_api.resnet_50(keras))}
 
 
 def load(name: str) -> dict[str, float]:
     """`step`: loading it from a `.keras` file."""
     import tempfile
 
+    import keras_api
+
     keras = library(name)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.keras")
-        _resnet_50(keras).save(path)
+        keras_api.resnet_50(keras).save(path)
         return {"step": _repeated(lambda: keras.models.load_model(path).get_weights())}
 
 

@@ -120,8 +120,6 @@ class Listener:
 
     every_step = False
     """Whether every step is a dispatch of its own."""
-    fixed: int | None = None
-    """Steps of a dispatch, where that is not to be found out."""
     keep = False
     """Whether the state is kept, so that it is for `bad` what it was before the dispatch."""
 
@@ -400,6 +398,7 @@ class Engine:
         if data.device_leaves is None:
             data.device_leaves = B.transfer(data.leaves)
         size = data.batch_size
+        fixed = self.model.steps_per_execution if isinstance(self.model.steps_per_execution, int) else None
         many, tail = self._resident_programs(data)
         whole = data.rows // size
         total = data.num_batches if steps is None else steps
@@ -412,7 +411,7 @@ class Engine:
                 order = data.order(seed, cycle)
                 passes = cycle
             if at < whole:
-                chunk = 1 if listener.every_step else listener.fixed or self._chunk
+                chunk = 1 if listener.every_step else fixed or self._chunk
                 count = min(whole - at, total - done, chunk, listener.at_most(done))
 
                 def dispatch(reset: bool, at: int = at, count: int = count, order: Any = order) -> Any:

@@ -36,6 +36,7 @@ class Run(Listener):
         steps: int | None,
         validation_steps: int | None,
         validation_freq: Any,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self.model, self.data, self.held_out, self.callbacks = model, data, held_out, callbacks
         self.validation_steps, self.validation_freq = validation_steps, validation_freq
@@ -43,16 +44,16 @@ class Run(Listener):
         cap, known = config.max_steps_per_epoch(), steps or data.num_batches
         self.steps = steps if cap is None else cap if known is None else min(cap, known)
         self.total = self.steps or data.num_batches
-        self.at_begin = generators()
+        self.checkpoint = checkpoint
+        self.at_begin = {} if checkpoint is None else generators()  # before anything is drawn
         model._prepare("train", data.structure if isinstance(data, ArrayData) else data.peek())
         self.engine: Engine = model._engine("train")
         self.keep = bool(model.debug or any(getattr(callback, "inspects", False) for callback in callbacks.callbacks))
         self.every_step = self.keep or callbacks.wants_every("train")
-        self.fixed = model.steps_per_execution if isinstance(model.steps_per_execution, int) else None
         self.epoch = self.count = 0
         self.seed = model._data_seed()
 
-    def train(self, initial_epoch: int, checkpoint: Any, resume: bool, profile: Any, verbose: Any) -> History:
+    def train(self, initial_epoch: int, resume: bool, profile: Any, verbose: Any) -> History:
         """All epochs; the history."""
         model, told = self.model, self.callbacks
         if isinstance(self.data, BatchData) and self.data.endless and self.total is None and self.epochs > 1:
@@ -62,8 +63,9 @@ class Run(Listener):
         told.set_params({"epochs": self.epochs, "steps": self.total, "verbose": verbose})
         model.stop_training = False
         with contextlib.ExitStack() as stack:
-            if checkpoint is not None:
-                self.saver = Saver(checkpoint, model, self.engine.variables, self.data, told, resume, self.at_begin)
+            if self.checkpoint is not None:
+                variables = self.engine.variables
+                self.saver = Saver(self.checkpoint, model, variables, self.data, told, resume, self.at_begin)
                 stack.enter_context(self.saver)
             told.on_train_begin()
             at = self._resumed(is_verbose(verbose)) or Position(initial_epoch)

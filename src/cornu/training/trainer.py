@@ -41,10 +41,9 @@ from cornu.training.run import Run, is_verbose, wished_checkpoint
 class _Evaluation(Listener):
     """Tells the callbacks of the batches of an evaluation."""
 
-    def __init__(self, told: CallbackList, steps_per_execution: Any) -> None:
+    def __init__(self, told: CallbackList) -> None:
         self._told = told
         self.every_step = told.wants_every("test")
-        self.fixed = steps_per_execution if isinstance(steps_per_execution, int) else None
 
     def begin(self, step: int) -> None:
         if self.every_step:
@@ -405,9 +404,9 @@ class Trainer:
             told = callbacks
             if not isinstance(told, CallbackList):
                 told = CallbackList(callbacks, add_history=True, add_progbar=is_verbose(verbose), model=self)
-            checkpoint = wished_checkpoint(checkpoint, told)
-            run = Run(self, data, held_out, told, epochs, steps_per_epoch, validation_steps, validation_freq)
-            return run.train(initial_epoch, checkpoint, resume, profile, verbose)
+            at = wished_checkpoint(checkpoint, told)
+            run = Run(self, data, held_out, told, epochs, steps_per_epoch, validation_steps, validation_freq, at)
+            return run.train(initial_epoch, resume, profile, verbose)
 
     def explain_speed(self) -> str:
         """Where the time of the last epoch of `fit` went, what was compiled and why, and what would help most.
@@ -451,7 +450,7 @@ class Trainer:
         self._prepare("test", data.structure if isinstance(data, ArrayData) else data.peek())
         engine: Engine = self._engine("test")
         told.on_test_begin()
-        found = engine.epoch(data, 0, steps, 0, _Evaluation(told, self.steps_per_execution), interruption)
+        found = engine.epoch(data, 0, steps, 0, _Evaluation(told), interruption)
         if found is None:
             raise DataError("The data to evaluate on yields no batch.")
         logs = dict(found.fetch())

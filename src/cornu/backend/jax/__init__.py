@@ -152,22 +152,13 @@ class JaxBackend(NamespaceBackend):
     # does: three layers over (32, 128, 128) take 115 ms forwards and backwards, over (4096, 128) they take 60.
 
     def matmul(self, a: Array, b: Array) -> Array:
-        if b.ndim != 2 or a.ndim < 3 or self._platform != "cpu":
-            return jnp.matmul(a, b)
-        rows = jnp.matmul(a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
-        return rows.reshape(*a.shape[:-1], b.shape[1])
+        return _product(a, b, 1) if b.ndim == 2 and a.ndim > 2 and self._platform == "cpu" else jnp.matmul(a, b)
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         summed = _axes_summed(subscripts) if len(operands) == 2 and self._platform == "cpu" else 0
-        if not summed:
+        if not summed or operands[0].shape[-summed:] != operands[1].shape[:summed]:
             return jnp.einsum(subscripts, *operands)
-        a, b = operands
-        size = math.prod(b.shape[:summed])
-        free, others = a.shape[: a.ndim - summed], b.shape[summed:]
-        if a.shape[a.ndim - summed :] != b.shape[:summed] or not size:
-            return jnp.einsum(subscripts, a, b)
-        product = jnp.matmul(a.reshape(math.prod(free), size), b.reshape(size, math.prod(others)))
-        return product.reshape(*free, *others)
+        return _product(operands[0], operands[1], summed)
 
     def conv(
         self,
@@ -179,25 +170,17 @@ class JaxBackend(NamespaceBackend):
         input_dilation: Sequence[int],
         groups: int,
     ) -> Array:
-        # On a CPU XLA's own is 2 times slower, its gradients within a device loop 40 times, but with few filters it is
-        # faster than patches, for which gathering is most of the work: `benchmarks/kernels_conv.py`. Inference takes it
-        # all the same: one primitive is traced faster than many.
+        # On a CPU XLA's own is 2 times slower, its gradients within a device loop 40 times. With few filters gathering
+        # patches is most of the work, the more where images are padded: by `_conv` a ResNet-20 takes 100 ms and not 125
+        # (`benchmarks/measure.py cornu-jax resnet`), while `kernels_conv.py --few`, unpadded, is as fast either way.
+        # Inference takes XLA's: one primitive is traced faster than many.
         if self._platform == "cpu" and not self._inferring:
             depth, filters = kernel.shape[-2:]
             is_plain = {*strides, *dilation, *input_dilation, groups} == {1} and kernel.ndim == 4
             if is_plain and depth >= 8 and filters <= 32:
                 return _conv(self.conv_by_patches, tuple(map(tuple, padding)))(x, kernel)
             return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            strides,
-            padding,
-            lhs_dilation=input_dilation,
-            rhs_dilation=dilation,
-            dimension_numbers=lax.ConvDimensionNumbers(*_layouts(kernel.ndim - 2)),
-            feature_group_count=groups,
-        )
+        return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
 
     def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
         # Few shifted images fuse into one loop; XLA:CPU's reduce_window is slower, and much slower backwards.
@@ -358,6 +341,26 @@ class JaxBackend(NamespaceBackend):
         return tree.map_structure(spec, plain.pop())
 
 
+def _product(a: Array, b: Array, summed: int) -> Array:
+    """The sum over the last axes of one and the first of the other, as one product of matrices."""
+    free, others = a.shape[: a.ndim - summed], b.shape[summed:]
+    rows = a.reshape(math.prod(free), math.prod(a.shape[a.ndim - summed :]))
+    return jnp.matmul(rows, b.reshape(math.prod(b.shape[:summed]), math.prod(others))).reshape(*free, *others)
+
+
+def _xla_conv(
+    x: Array,
+    kernel: Array,
+    padding: Pairs,
+    strides: Sequence[int] = (1, 1),
+    input_dilation: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    groups: int = 1,
+) -> Array:
+    layouts = lax.ConvDimensionNumbers(*_layouts(kernel.ndim - 2))
+    return lax.conv_general_dilated(x, kernel, strides, padding, input_dilation, dilation, layouts, groups)
+
+
 @functools.cache
 def _conv(by_patches: Callable[..., Array], padding: tuple[tuple[int, int], ...]) -> Any:
     """A convolution of images in steps of one, whose gradients are of forms that XLA:CPU is quick at.
@@ -366,13 +369,9 @@ def _conv(by_patches: Callable[..., Array], padding: tuple[tuple[int, int], ...]
     derivative wants; that by the kernel is a product of the gathered patches.
     """
 
-    def plain(x: Array, kernel: Array, padding: Any) -> Array:
-        layouts = lax.ConvDimensionNumbers(*_layouts(2))
-        return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=layouts)
-
     @jax.custom_jvp
     def conv(x: Array, kernel: Array) -> Array:
-        return plain(x, kernel, padding)
+        return _xla_conv(x, kernel, padding)
 
     def derivative(primals: Any, tangents: Any) -> tuple[Array, Array]:
         (x, kernel), (dx, dkernel) = primals, tangents
@@ -381,7 +380,7 @@ def _conv(by_patches: Callable[..., Array], padding: tuple[tuple[int, int], ...]
         if type(dx) is not jax.custom_derivatives.SymbolicZero:
             turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
             around = [(n - 1 - low, n - 1 - high) for n, (low, high) in zip(kernel.shape[:2], padding, strict=True)]
-            parts += jax.linear_transpose(lambda g: plain(g, turned, around), found)(dx)
+            parts += jax.linear_transpose(lambda g: _xla_conv(g, turned, around), found)(dx)
         if type(dkernel) is not jax.custom_derivatives.SymbolicZero:
             parts.append(by_patches(x, dkernel, (1, 1), padding, (1, 1), (1, 1), 1))
         return found, sum(parts[1:], parts[0])
