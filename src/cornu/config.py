@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from cornu.backend.devices import device, device_scope, list_devices, set_device
+from cornu.backend.devices import (
+    device,
+    device_scope,
+    list_devices,
+    matmul_precision,
+    set_device,
+    set_matmul_precision,
+)
 from cornu.base.config import (
     backend,
     backend_scope,
@@ -52,10 +59,12 @@ __all__ = [
     "max_steps_per_epoch",
     "list_devices",
     "load_limits",
+    "matmul_precision",
     "set_backend",
     "set_compilation_cache",
     "set_device",
     "set_load_limits",
+    "set_matmul_precision",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",

@@ -85,3 +85,45 @@ def test_torch_makes_and_brings_arrays_to_its_device(monkeypatch: pytest.MonkeyP
         monkeypatch.undo()
         config.set_device(None)
         assert str(B.zeros((2,), "float32").device) == "cpu"
+
+
+def _in_force(backend: str) -> str:
+    """The precision by which the framework itself says it multiplies, in PyTorch's words."""
+    if backend == "torch":
+        return sys.modules["torch"].get_float32_matmul_precision()  # type: ignore[no-any-return]
+    if backend == "tensorflow":
+        tf = sys.modules["tensorflow"]
+        return "high" if tf.config.experimental.tensor_float_32_execution_enabled() else "highest"
+    jax = sys.modules["jax"]
+    text = str(jax.make_jaxpr(lambda a: B.matmul(a, a))(np.ones((2, 2), "float32")))
+    names = {"F32_F32_F32": "highest", "TF32_TF32_F32": "high", "BF16_BF16_F32": "medium"}
+    names |= {"Precision.HIGHEST": "highest", "Precision.HIGH": "high"}
+    return next((name for shown, name in names.items() if shown in text), text)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+def test_precision_of_products(backend: str) -> None:
+    assert config.matmul_precision() is None
+    with config.backend_scope(backend):
+        x = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
+        try:
+            for name in ("high", "highest"):
+                config.set_matmul_precision(name)
+                assert (config.matmul_precision(), _in_force(backend)) == (name, name)
+            np.testing.assert_allclose(B.to_numpy(B.matmul(B.convert(x), B.convert(x))), x @ x, atol=1e-4)
+            with pytest.raises(ArgumentError, match=r"matmul_precision .*'hihg'.*'high'"):
+                config.set_matmul_precision("hihg")
+            assert config.matmul_precision() == "highest"
+        finally:
+            config.set_matmul_precision(None)
+
+
+def test_a_backend_that_is_loaded_later_takes_the_precision() -> None:
+    script = (
+        "from cornu import config; config.set_matmul_precision('medium'); from cornu.backend import B;"
+        "B.zeros((1,), 'float32');"
+        "import torch; assert torch.get_float32_matmul_precision() == 'medium'"
+    )
+    env = {**os.environ, "CORNU_BACKEND": "torch"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from cornu.backend.contract import Array, Backend
+from cornu.backend.memory import lasting as _lasting
 from cornu.base import config
 from cornu.base.config import local, settings
 from cornu.base.errors import MissingDependencyError, bad_choice
@@ -52,10 +53,11 @@ def load(name: str) -> Backend:
     """The backend called `name`, imported on first use; built in or announced by the entry point `cornu.backends`."""
     if name not in _loaded:
         try:
-            if name in _BUILT_IN:
-                cls = getattr(importlib.import_module(f"cornu.backend.{name}"), _BUILT_IN[name])
-            else:
-                (cls,) = (point.load() for point in entry_points(group="cornu.backends", name=name))
+            with _lasting():
+                if name in _BUILT_IN:
+                    cls = getattr(importlib.import_module(f"cornu.backend.{name}"), _BUILT_IN[name])
+                else:
+                    (cls,) = (point.load() for point in entry_points(group="cornu.backends", name=name))
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
                 f"The backend {name!r} needs the package {error.name!r}: `pip install 'cornu[{name}]'`."
@@ -65,6 +67,8 @@ def load(name: str) -> Backend:
         backend = _loaded[name] = cls()
         if settings.device is None or settings.device in backend.devices():
             backend.use_device(settings.device)
+        if settings.matmul_precision is not None:
+            backend.use_precision(settings.matmul_precision)
     return _loaded[name]
 
 

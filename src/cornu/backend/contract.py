@@ -81,6 +81,9 @@ class Backend(ABC):
     def use_device(self, name: str | None) -> None:  # noqa: B027 - there may be but one
         """Make new arrays on one of the `devices`; None: on its own choice. Called first when it is loaded."""
 
+    def use_precision(self, name: str | None) -> None:  # noqa: B027 - there may be but one
+        """How exactly float32 matrices are multiplied, as `set_matmul_precision` has it; None: its own choice."""
+
     # element-wise, one argument
     abs: Unary
     arccos: Unary

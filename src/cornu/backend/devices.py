@@ -1,4 +1,5 @@
-"""Where arrays live: `cpu:0`, `gpu:0`, …; by default on the first accelerator that the backend can use."""
+"""Where arrays live, `cpu:0`, `gpu:0`, …, by default on the first accelerator that the backend can use; and how exactly
+it multiplies."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 
 from cornu.backend import _loaded, current
 from cornu.base.config import settings
-from cornu.base.errors import ArgumentError
+from cornu.base.errors import ArgumentError, bad_choice
+
+PRECISIONS = ("highest", "high", "medium")
 
 
 def list_devices() -> list[str]:
@@ -48,6 +51,26 @@ def device_scope(name: str | None) -> Iterator[None]:
         yield
     finally:
         set_device(before)
+
+
+def matmul_precision() -> str | None:
+    """The precision that was set; None where the backend chooses."""
+    return settings.matmul_precision
+
+
+def set_matmul_precision(name: str | None) -> None:
+    """How exactly float32 matrices are multiplied, and convolutions done, where the hardware has faster ways.
+
+    `"highest"` is float32; `"high"` may round the factors to 10 bits of mantissa (TF32), `"medium"` to 7 (bfloat16);
+    sums are float32 always. None, as at first, leaves it to the backend: on recent GPUs JAX and TensorFlow then take
+    TF32, PyTorch only for convolutions. It holds for programs compiled before, too. Raises ArgumentError for other
+    names.
+    """
+    if name is not None and name not in PRECISIONS:
+        raise bad_choice("matmul_precision", name, PRECISIONS)
+    for backend in _loaded.values():
+        backend.use_precision(name)
+    settings.matmul_precision = name
 
 
 def _standardized(name: str) -> str:

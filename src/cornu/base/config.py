@@ -58,6 +58,7 @@ class _Settings:
     interactive_logging = True
     flash_attention: bool | None = None  # None: where the backend has a kernel for it
     device: str | None = None  # None: as the backend chooses; set by cornu.backend.devices
+    matmul_precision: str | None = None  # None: as the backend chooses; set by cornu.backend.devices
     load_limits = LoadLimits()
     compilation_cache = True
     dtype_policy: Any = None  # set by cornu.base.policies

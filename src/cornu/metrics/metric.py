@@ -23,10 +23,6 @@ from cornu.initializers import get as get_initializer
 from cornu.losses.loss import aligned, labels
 
 
-def _zeros(shape: Any, dtype: Any = None) -> Array:
-    return B.zeros(shape, dtype)
-
-
 class Metric(Configurable):
     """Base of metrics: derive from it and define `update_state(y_true, y_pred, sample_weight=None)` and `result()`.
 
@@ -68,7 +64,7 @@ class Metric(Configurable):
         """A variable of the metric's state; zeros at first."""
         with name_scope(self.name):
             variable = Variable(
-                _zeros if initializer in (None, "zeros") else get_initializer(initializer),
+                get_initializer(initializer or "zeros"),
                 shape,
                 self.dtype if dtype is None else dtype,
                 trainable=False,
@@ -98,7 +94,7 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Forget everything taken in."""
         for variable in self.variables:
-            variable.assign(_zeros(variable.shape, variable.dtype))
+            variable.assign(B.zeros(variable.shape, variable.dtype))
 
     def reset_states(self) -> None:
         """The older name of `reset_state`."""

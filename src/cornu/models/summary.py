@@ -7,9 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from cornu.base import tree
 from cornu.core.symbolic import KerasTensor
@@ -65,6 +62,10 @@ def summary(
     layer_range: tuple[str, str] | None = None,
 ) -> None:
     """Print the layers with their output shapes and parameters, and the totals."""
+    from rich.console import Console  # whoever trains without looking need not wait for it
+    from rich.markup import escape
+    from rich.table import Table
+
     operations = model._stack if hasattr(model, "_stack") else getattr(model, "_operations", model.layers)
     graph = hasattr(model, "_function") and not hasattr(model, "_stack")
     branches = graph and any(len(n.inputs) > 1 for n in model._function.nodes)

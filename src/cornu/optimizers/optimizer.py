@@ -177,8 +177,6 @@ class Optimizer(Configurable):
         name: str | None = None,
     ) -> Variable:
         """A variable of the optimizer's state."""
-        if initializer == "zeros":  # made on the device, without drawing a seed
-            initializer = _zeros
         with name_scope(self.name):
             variable = Variable(
                 get_initializer(initializer),
@@ -504,10 +502,6 @@ class Optimizer(Configurable):
 
 class ScheduledRateError(ArgumentError, TypeError):
     """A number where a schedule decides."""
-
-
-def _zeros(shape: Any, dtype: Any = None) -> Array:
-    return B.zeros(shape, dtype)
 
 
 def _rate(value: Any, kind: str) -> float:

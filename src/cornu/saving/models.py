@@ -21,9 +21,10 @@ from cornu.core import configurable
 from cornu.random.seed import run_position, set_run_position
 from cornu.saving import archive, hdf5, layout, legacy
 from cornu.saving.atomic import atomic_write
+from cornu.saving.native import architecture, check_version
 from cornu.saving.stored import corrupt, fitted, parsing, unsafe
 from cornu.saving.tensors import load, parse_json
-from cornu.saving.weights import MEMBERS, architecture, check_version, load_weights
+from cornu.saving.weights import MEMBERS, load_weights
 
 KERAS_VERSION = "3.15.1"  # whose file format this is
 

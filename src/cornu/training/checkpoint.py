@@ -35,8 +35,8 @@ from cornu.random.seed import run_position, set_run_position
 from cornu.saving import tensors
 from cornu.saving.atomic import PART
 from cornu.saving.background import Writer
+from cornu.saving.native import STATE, architecture, description, keyed
 from cornu.saving.stored import check_fit
-from cornu.saving.weights import STATE, architecture, description, keyed
 from cornu.training.data import ArrayData, BatchData, IndexedData
 from cornu.training.engine import Terminated
 

@@ -28,6 +28,7 @@ from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
 
 _NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
+_PRECISIONS = {"highest": "float32", "high": "tensorfloat32", "medium": "bfloat16"}
 
 
 class JaxBackend(NamespaceBackend):
@@ -64,6 +65,9 @@ class JaxBackend(NamespaceBackend):
         jax.config.update("jax_default_device", None if name is None else self._devices[name])  # type: ignore[no-untyped-call]
         _constant.cache_clear()
         self._platform = jax.default_backend() if name is None else self._devices[name].platform
+
+    def use_precision(self, name: str | None) -> None:
+        jax.config.update("jax_default_matmul_precision", None if name is None else _PRECISIONS[name])  # type: ignore[no-untyped-call]
 
     @property
     def _inferring(self) -> bool:

@@ -64,6 +64,9 @@ class TensorflowBackend(NamespaceBackend):
                 f"TensorFlow has begun to compute and stays where it is; call set_device({name!r}) before."
             ) from error
 
+    def use_precision(self, name: str | None) -> None:
+        tf.config.experimental.enable_tensor_float_32_execution(name != "highest")  # as it is at first
+
     # arrays in and out
 
     def special(self, leaf: Any) -> Any:

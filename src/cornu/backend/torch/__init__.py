@@ -128,6 +128,10 @@ class TorchBackend(Backend):
         TorchBackend.device = None if chosen.type == "cpu" else chosen
         _constant.cache_clear()
 
+    def use_precision(self, name: str | None) -> None:
+        torch.set_float32_matmul_precision(name or "highest")
+        torch.backends.cudnn.allow_tf32 = name != "highest"  # as it is at first for convolutions
+
     @property
     def _inferring(self) -> bool:
         return getattr(self._local, "inferring", False)

@@ -7,7 +7,9 @@ from typing import Any
 from cornu import activations, ops
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.dtypes import standardize_dtype
 from cornu.layers.rnn.cell import Cell, is_plain
+from cornu.layers.rnn.loops import gru_loop
 from cornu.layers.rnn.rnn import CellRNN
 from cornu.layers.weights import make_weight
 
@@ -90,9 +92,14 @@ class GRUCell(Cell):
     ) -> tuple[Array | None, list[Array]] | None:
         if not (self.reset_after and is_plain(self, training) and type(self).step is GRUCell.step):
             return None
+        kernel, recurrent = self.kernel.value, self.recurrent_kernel.value
         bias = None if self.bias is None else self.bias.value
-        found = B.fused_gru(xs, *states, self.kernel.value, self.recurrent_kernel.value, bias, reverse)
-        return None if found is None else (found[0] if every else None, [found[1]])
+        found = B.fused_gru(xs, *states, kernel, recurrent, bias, reverse)
+        if found is None:
+            bias = B.zeros((2, 3 * self.units), standardize_dtype(xs.dtype)) if bias is None else bias
+            found = gru_loop(reverse, every)(xs, *states, kernel, recurrent, bias)
+        outputs, state = found
+        return (outputs if every else None), [state]
 
 
 class GRU(CellRNN, cell=GRUCell):

@@ -10,6 +10,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
 from cornu.layers.rnn.cell import Cell, is_plain
+from cornu.layers.rnn.loops import lstm_loop
 from cornu.layers.rnn.rnn import CellRNN
 
 
@@ -93,7 +94,7 @@ class LSTMCell(Cell):
         found = B.fused_lstm(xs, *states, kernel, recurrent, bias, reverse)
         if found is None:
             bias = B.zeros((4 * self.units,), standardize_dtype(xs.dtype)) if bias is None else bias
-            found = _loop(reverse, every)(xs, *states, kernel, recurrent, bias)
+            found = lstm_loop(reverse, every)(xs, *states, kernel, recurrent, bias)
         outputs, *states = found
         return (outputs if every else None), states
 
@@ -142,69 +143,3 @@ def _with_forget_bias(initializer: Any) -> Callable[..., Array]:
         return B.concatenate([first, B.full((n,), 1, dtype), last], 0)
 
     return initial
-
-
-def _loop(reverse: bool, every: bool) -> Callable[..., Any]:
-    """The loop with a gradient of its own: whatever does not depend on the step before is computed for all at once.
-
-    On XLA:CPU a step costs its number of small kernels. One tanh serves the four gates, σ(z) = (1 + tanh(z / 2)) / 2;
-    three arrays are kept for the gradient; its factors and its three products are outside of the loop.
-    """
-
-    def forward(xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array) -> tuple[Any, Any]:
-        n, initial = h.shape[1], (h, c)
-        scale, shift = (_by_gate(n, values, bias) for values in ((0.5, 0.5, 1, 0.5), (0.5, 0.5, 0, 0.5)))
-
-        def step(state: tuple[Array, Array], projected: Array) -> tuple[Any, Any]:
-            h, c = state
-            gates = B.tanh((projected + B.matmul(h, recurrent)) * scale) * scale + shift
-            i, f, g, o = _quarters(gates)
-            c = f * c + i * g
-            h = o * B.tanh(c)
-            return (h, c), (gates, c, h)
-
-        (h, c), kept = B.scan(step, initial, B.matmul(xs, kernel) + bias, xs.shape[0], reverse, 1)
-        return (kept[2] if every else None, h, c), (xs, initial, kept, kernel, recurrent)
-
-    def backward(kept: Any, gradients: Any) -> tuple[Array, ...]:
-        xs, (first_h, first_c), (gates, cs, hs), kernel, recurrent = kept
-        dys, dh, dc = gradients
-        i, f, g, o = _quarters(gates)
-        t = B.tanh(cs)
-        before = _before(cs, first_c, reverse)
-        dc_dh = o * (1 - t * t)
-        dz_ds = B.concatenate([g * i * (1 - i), before * f * (1 - f), i * (1 - g * g), t * o * (1 - o)], -1)
-        transposed = B.transpose(recurrent, (1, 0))
-
-        def step(carry: tuple[Array, Array], at: Any) -> tuple[Any, Array]:
-            dh, dc = carry
-            dc_dh, dz_ds, f, dy = at
-            dh = dh if dy is None else dh + dy
-            dc = dc + dh * dc_dh
-            dz = B.concatenate([dc, dc, dc, dh], -1) * dz_ds
-            return (B.matmul(dz, transposed), dc * f), dz
-
-        (dh, dc), dz = B.scan(step, (dh, dc), (dc_dh, dz_ds, f, dys), xs.shape[0], not reverse, 1)
-        rows = B.reshape(dz, (-1, dz.shape[-1]))
-        weights = [
-            B.matmul(B.transpose(B.reshape(a, (-1, a.shape[-1])), (1, 0)), rows)
-            for a in (xs, _before(hs, first_h, reverse))
-        ]
-        return B.matmul(dz, B.transpose(kernel, (1, 0))), dh, dc, *weights, B.sum(rows, axis=0)
-
-    return B.custom_gradient(forward, backward)
-
-
-def _quarters(x: Array) -> list[Array]:
-    n = x.shape[-1] // 4
-    return [x[..., k * n : (k + 1) * n] for k in range(4)]
-
-
-def _by_gate(n: int, values: tuple[float, ...], like: Array) -> Array:
-    return B.concatenate([B.full((n,), value, standardize_dtype(like.dtype)) for value in values], 0)
-
-
-def _before(states: Array, first: Array, reverse: bool) -> Array:
-    """The state that each step of (time, batch, units) began with."""
-    first = B.expand_dims(first, 0)
-    return B.concatenate([states[1:], first] if reverse else [first, states[:-1]], 0)

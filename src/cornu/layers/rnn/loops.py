@@ -1,0 +1,121 @@
+"""Whole loops of gated cells over (time, batch, features), with gradients of their own.
+
+On XLA:CPU a step costs its number of small kernels, so whatever does not depend on the step before is computed for all
+at once: the projected inputs, the factors of the gradient and its products. Three or four arrays are kept for the
+gradient. One tanh serves the gates, σ(z) = (1 + tanh(z / 2)) / 2. Forwards and backwards over 500 steps of 32 rows an
+LSTM takes 15 ms and not 23, a GRU 14 and not 19 (`benchmarks/kernels_rnn.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cornu.backend import B
+from cornu.backend.contract import Array
+from cornu.base.dtypes import standardize_dtype
+
+
+def lstm_loop(reverse: bool, every: bool) -> Callable[..., Any]:
+    """(xs, h, c, kernel, recurrent, bias) to (the outputs if `every`, h, c); gates i, f, g, o."""
+
+    def forward(xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array) -> tuple[Any, Any]:
+        n, initial = h.shape[1], (h, c)
+        scale, shift = (_by_gate(n, values, bias) for values in ((0.5, 0.5, 1, 0.5), (0.5, 0.5, 0, 0.5)))
+
+        def step(state: tuple[Array, Array], projected: Array) -> tuple[Any, Any]:
+            h, c = state
+            gates = B.tanh((projected + B.matmul(h, recurrent)) * scale) * scale + shift
+            i, f, g, o = _quarters(gates)
+            c = f * c + i * g
+            h = o * B.tanh(c)
+            return (h, c), (gates, c, h)
+
+        (h, c), kept = B.scan(step, initial, B.matmul(xs, kernel) + bias, xs.shape[0], reverse, 1)
+        return (kept[2] if every else None, h, c), (xs, initial, kept, kernel, recurrent)
+
+    def backward(kept: Any, gradients: Any) -> tuple[Array, ...]:
+        xs, (first_h, first_c), (gates, cs, hs), kernel, recurrent = kept
+        dys, dh, dc = gradients
+        i, f, g, o = _quarters(gates)
+        t = B.tanh(cs)
+        before = _before(cs, first_c, reverse)
+        dc_dh = o * (1 - t * t)
+        dz_ds = B.concatenate([g * i * (1 - i), before * f * (1 - f), i * (1 - g * g), t * o * (1 - o)], -1)
+        transposed = B.transpose(recurrent, (1, 0))
+
+        def step(carry: tuple[Array, Array], at: Any) -> tuple[Any, Array]:
+            dh, dc = carry
+            dc_dh, dz_ds, f, dy = at
+            dh = dh if dy is None else dh + dy
+            dc = dc + dh * dc_dh
+            dz = B.concatenate([dc, dc, dc, dh], -1) * dz_ds
+            return (B.matmul(dz, transposed), dc * f), dz
+
+        (dh, dc), dz = B.scan(step, (dh, dc), (dc_dh, dz_ds, f, dys), xs.shape[0], not reverse, 1)
+        weights = [_product(a, dz) for a in (xs, _before(hs, first_h, reverse))]
+        return B.matmul(dz, B.transpose(kernel, (1, 0))), dh, dc, *weights, B.sum(dz, axis=(0, 1))
+
+    return B.custom_gradient(forward, backward)
+
+
+def gru_loop(reverse: bool, every: bool) -> Callable[..., Any]:
+    """(xs, h, kernel, recurrent, bias (2, 3 units)) to (the outputs if `every`, h); gates z, r, and the candidate."""
+
+    def forward(xs: Array, h: Array, kernel: Array, recurrent: Array, bias: Array) -> tuple[Any, Any]:
+        n, initial = h.shape[1], h
+        half = B.convert(0.5, standardize_dtype(bias.dtype))
+
+        def step(h: Array, projected: Array) -> tuple[Any, Any]:
+            product = B.matmul(h, recurrent) + bias[1]
+            gates = B.tanh((projected[:, : 2 * n] + product[:, : 2 * n]) * half) * half + half
+            candidate = B.tanh(projected[:, 2 * n :] + gates[:, n:] * product[:, 2 * n :])
+            h = candidate + gates[:, :n] * (h - candidate)
+            return h, (gates, product[:, 2 * n :], candidate, h)
+
+        h, kept = B.scan(step, initial, B.matmul(xs, kernel) + bias[0], xs.shape[0], reverse, 1)
+        return (kept[3] if every else None, h), (xs, initial, kept, kernel, recurrent)
+
+    def backward(kept: Any, gradients: Any) -> tuple[Array, ...]:
+        xs, first, (gates, product, candidate, hs), kernel, recurrent = kept
+        dys, dh = gradients
+        n = first.shape[1]
+        z, r = gates[..., :n], gates[..., n:]
+        before = _before(hs, first, reverse)
+        by_candidate = (1 - z) * (1 - candidate * candidate)
+        by_gates = [(before - candidate) * z * (1 - z), by_candidate * product * r * (1 - r)]
+        dp_dh = B.concatenate([*by_gates, by_candidate * r], -1)
+        transposed = B.transpose(recurrent, (1, 0))
+
+        def step(dh: Array, at: Any) -> tuple[Array, Array]:
+            dp_dh, z, dy = at
+            dh = dh if dy is None else dh + dy
+            return dh * z + B.matmul(B.concatenate([dh, dh, dh], -1) * dp_dh, transposed), dh
+
+        dh, dhs = B.scan(step, dh, (dp_dh, z, dys), xs.shape[0], not reverse, 1)
+        dhs = B.concatenate([dhs, dhs, dhs], -1)
+        dx, dp = dhs * B.concatenate([*by_gates, by_candidate], -1), dhs * dp_dh
+        bias = B.stack([B.sum(rows, axis=(0, 1)) for rows in (dx, dp)], 0)
+        return B.matmul(dx, B.transpose(kernel, (1, 0))), dh, _product(xs, dx), _product(before, dp), bias
+
+    return B.custom_gradient(forward, backward)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """aᵀ · b, summed over time and batch."""
+    return B.matmul(B.transpose(B.reshape(a, (-1, a.shape[-1])), (1, 0)), B.reshape(b, (-1, b.shape[-1])))
+
+
+def _quarters(x: Array) -> list[Array]:
+    n = x.shape[-1] // 4
+    return [x[..., k * n : (k + 1) * n] for k in range(4)]
+
+
+def _by_gate(n: int, values: tuple[float, ...], like: Array) -> Array:
+    return B.concatenate([B.full((n,), value, standardize_dtype(like.dtype)) for value in values], 0)
+
+
+def _before(states: Array, first: Array, reverse: bool) -> Array:
+    """The state that each step of (time, batch, units) began with."""
+    first = B.expand_dims(first, 0)
+    return B.concatenate([states[1:], first] if reverse else [first, states[:-1]], 0)
