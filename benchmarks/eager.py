@@ -6,7 +6,7 @@ and the distribution. `--torch` compares a Dense layer without gradients with `t
 
 JAX runs small products and the like in a thread of its own, which falls asleep when the next call is late: a pause of
 3 µs between two calls costs a compiled product 4 µs more, whoever makes it. That is no cost of the call, so the thread
-is switched off here; with `--async` it is left on.
+is off here, as Cornu has it; with `--async` it is on.
 """
 
 from __future__ import annotations

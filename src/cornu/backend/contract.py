@@ -70,6 +70,11 @@ class Backend(ABC):
         """What kept `compile` from compiling a function as a whole; empty if nothing did."""
         return ""
 
+    @property
+    def waits(self) -> bool:
+        """Whether the call of a compiled program returns when it is done, as on a CPU."""
+        return True
+
     def profile(self, folder: str) -> AbstractContextManager[Any]:
         """A block during which the framework writes a trace of what it does to the folder."""
         raise BackendError(f"The backend {self.name!r} takes no traces.")

@@ -265,9 +265,10 @@ class Engine:
 
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
-        leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
-        arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
-        batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
+        if self.eager or not B.waits:  # else the program takes the arrays of the host as they are
+            leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
+            arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
+            batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
         values, logs, bad = self._single(self._values(), batch, reset)
         self._store(values)
         return self._logs(logs), bad
@@ -319,7 +320,7 @@ class Engine:
                 compiled = self._traces > traces and not self.eager
                 if compiled:
                     self.watch.compiled(self._cause(count, dispatch))
-                self.watch.lap("compile" if compiled else "host")
+                self.watch.lap("compile" if compiled else "device" if B.waits else "host")
                 self.watch.counts.update(dispatches=1, steps=count)
                 pending.append((first, bad))
                 waiting += count

@@ -13,7 +13,7 @@ PARTS = {
     "device": "computing, as far as the host waited for it",
     "compile": "tracing and compiling programs",
     "data": "waiting for batches",
-    "host": "handing steps to the device; a CPU computes small ones at once",
+    "host": "handing steps to the device",
     "callbacks": "callbacks, display and fetching logs for them",
     "checkpoint": "snapshots of the run",
     "validation": "validation",

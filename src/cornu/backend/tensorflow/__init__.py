@@ -45,6 +45,10 @@ class TensorflowBackend(NamespaceBackend):
         self._scalars: dict[Any, Array] = {}
         self._local = _Local()
 
+    @property
+    def waits(self) -> bool:
+        return not tf.config.get_visible_devices("GPU")
+
     def profile(self, folder: str) -> AbstractContextManager[Any]:
         taken: AbstractContextManager[Any] = tf.profiler.experimental.Profile(folder)
         return taken

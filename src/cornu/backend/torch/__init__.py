@@ -111,6 +111,10 @@ class TorchBackend(Backend):
         gpus = {f"gpu:{i}": torch.device("cuda", i) for i in range(torch.cuda.device_count())}
         return {"cpu:0": torch.device("cpu"), **gpus}
 
+    @property
+    def waits(self) -> bool:
+        return TorchBackend.device is None
+
     @contextmanager
     def profile(self, folder: str) -> Iterator[None]:
         Path(folder).mkdir(parents=True, exist_ok=True)
