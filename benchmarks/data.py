@@ -30,7 +30,8 @@ def _classes(x: np.ndarray, count: int, seed: int = 1) -> np.ndarray:
     """The class of each row: the largest of so many random projections."""
     flat = x.reshape(len(x), -1)
     plane = np.random.default_rng(seed).normal(size=(flat.shape[1], count)).astype("float32")
-    return ((flat - flat.mean(0)) @ plane).argmax(1).astype("int32")
+    projected = flat @ plane
+    return (projected - projected.mean(0)).argmax(1).astype("int32")
 
 
 def images(rows: int, *shape: int) -> Arrays:
