@@ -185,3 +185,29 @@ def test_wrapper_builds_holds_and_saves_its_layer():
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# equation, output_shape, what it is called on, and the inputs and outputs of a unit: letters summed over, and others
+FANS = [
+    ("abc,cde->abde", (None, 8, 32), (2, 5, 256), 256, 256),  # the projections of attention
+    ("abde,dec->abc", (None, 256), (2, 5, 8, 32), 256, 256),
+    ("abc,bcd->abd", (8, 64), (2, 8, 256), 256, 512),
+    ("abc,cb->acb", (256, 64), (2, 64, 256), 1, 256 * 64),
+    ("...x,xy->...y", (64,), (2, 3, 256), 256, 64),
+]
+
+
+@pytest.mark.parametrize(("equation", "output_shape", "shape", "fan_in", "fan_out"), FANS)
+def test_the_equation_says_what_a_unit_reads(equation, output_shape, shape, fan_in, fan_out):
+    """Initial kernels have the spread that inputs and outputs of a unit ask for, as those of Keras have."""
+    x = np.ones(shape, "float32")
+    for library in (cornu, keras):
+        for initializer, variance in (("glorot_uniform", 2 / (fan_in + fan_out)), ("lecun_normal", 1 / fan_in)):
+            layer = library.layers.EinsumDense(equation, output_shape, kernel_initializer=initializer)
+            layer(x)
+            np.testing.assert_allclose(np.var(np.asarray(layer.kernel)), variance, rtol=0.08)
+            assert layer.get_config()["kernel_initializer"]["config"]["input_axes"] is None
+    given = cornu.initializers.VarianceScaling(1.0, "fan_in", seed=1, input_axes=[0], output_axes=[1])
+    layer = cornu.layers.EinsumDense(equation, output_shape, kernel_initializer=given)
+    layer(x)
+    np.testing.assert_array_equal(layer.kernel.numpy(), np.asarray(given(layer.kernel.shape)))

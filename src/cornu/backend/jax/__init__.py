@@ -314,8 +314,8 @@ class JaxBackend(NamespaceBackend):
         return jax.vmap(fn)(xs)
 
     def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
-        # LLVM's first level takes 10 to 25 % off the time to compile, and steps are as fast as at its third (measured on
-        # eight workloads of `benchmarks/data.py`). Only what is no part of another program may choose, as a step is.
+        # LLVM's first level takes 10 to 25 % off the time to compile, and steps are as fast as at its third, measured
+        # on eight workloads of `benchmarks/data.py`. Only what is no part of another program may choose, as a step is.
         quick = donate and not thorough and self._platform == "cpu"
         options: Any = {"xla_backend_optimization_level": 1} if quick else None
         return jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options)

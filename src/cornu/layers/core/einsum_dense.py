@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from string import ascii_letters
 from typing import Any
@@ -10,6 +11,7 @@ from cornu import activations
 from cornu.backend.contract import Array
 from cornu.base.errors import ArgumentError, ShapeError
 from cornu.base.spec import standardize_shape
+from cornu.initializers import VarianceScaling
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
 from cornu.ops import einsum
@@ -89,13 +91,29 @@ class EinsumDense(Layer):
                 f"{self._label()}: the sizes of {unknown} in {self.equation!r} are known neither from inputs of shape "
                 f"{tuple(input_shape)} nor from output_shape={self.output_shape}."
             )
-        self.kernel = make_weight(self, "kernel", tuple(sizes[letter] for letter in kernel))
+        self.kernel = self.add_weight(
+            tuple(sizes[letter] for letter in kernel),
+            self._initializer(kernel, outputs),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
+        )
         self.bias = None
         if self.bias_axes:
             letters = outputs.replace("...", hidden)
             first = min(letters.index(letter) for letter in self.bias_axes)
             shape = tuple(sizes[letter] if letter in self.bias_axes else 1 for letter in letters[first:])
             self.bias = make_weight(self, "bias", shape)
+
+    def _initializer(self, kernel: str, outputs: str) -> Any:
+        """That of the kernel, which counts as inputs of a unit the axes that are summed over, the others as outputs."""
+        given = self.kernel_initializer
+        if not isinstance(given, VarianceScaling) or (given.input_axes, given.output_axes) != (None, None):
+            return given
+        counting = copy.copy(given)  # with the seed of the one given, which stays as it is
+        counting.input_axes = [i for i, letter in enumerate(kernel) if letter not in outputs]
+        counting.output_axes = [i for i, letter in enumerate(kernel) if letter in outputs]
+        return counting
 
     def call(self, inputs: Array) -> Array:
         outputs = einsum(self.equation.replace(" ", ""), inputs, self.kernel)
