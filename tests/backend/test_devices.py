@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,15 +38,26 @@ with cornu.device("cpu:1"):
     assert cornu.ops.ones((2,)).devices().pop().id == 1
 assert first == second
 assert cornu.ops.ones((2,)).devices().pop().id == 0
+for ending in (".safetensors", ".weights.h5", ".keras"):
+    model = cornu.Sequential([cornu.Input((4,)), layers.Dense(3), layers.BatchNormalization()])
+    path = "there" + ending
+    model.save(path) if ending == ".keras" else model.save_weights(path)
+    with cornu.device("cpu:1"):
+        twin = cornu.models.clone_model(model)
+        twin = cornu.models.load_model(path) if ending == ".keras" else twin.load_weights(path) or twin
+    assert {device.id for v in twin.variables for device in v.value.devices()} == {1}, ending
+    assert all((a == b).all() for a, b in zip(twin.get_weights(), model.get_weights(), strict=True))
 config.set_device("cpu:1")
 assert config.device() == "cpu:1"
 assert cornu.ops.add(1.0, 2.0).devices().pop().id == 1
 """
 
 
-def test_everything_of_a_run_lives_on_the_device_that_was_set() -> None:
+def test_everything_of_a_run_lives_on_the_device_that_was_set(tmp_path: Path) -> None:
     env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=env, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=env, timeout=120, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
 
 
