@@ -23,9 +23,31 @@ def asked(monkeypatch):
     return settings
 
 
-def test_up_to_a_gibibyte_is_kept(asked):
-    memory.keep_freed_memory()
-    assert asked == [(-1, 1 << 30), (-3, 1 << 30), (-8, 1)]  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX
+@pytest.mark.parametrize("one_heap", [True, False])
+def test_up_to_a_gibibyte_is_kept(asked, one_heap):
+    memory.keep_freed_memory(one_heap)
+    kept = [(-1, 1 << 30), (-3, 1 << 30)]  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+    assert asked == (kept + [(-8, 1)] if one_heap else kept)  # M_ARENA_MAX
+
+
+def test_one_heap_serves_jax_where_a_thread_runs_its_programs():
+    """In a process of its own for each: what the backend asks of the C library."""
+    code = (
+        "import types\n"
+        "from cornu.backend import memory\n"
+        "settings = []\n"
+        "library = types.SimpleNamespace(mallopt=lambda *setting: settings.append(setting))\n"
+        "memory.ctypes = types.SimpleNamespace(CDLL=lambda name: library)\n"
+        "import cornu.backend.jax as module\n"
+        "module.JaxBackend()\n"
+        "print((-8, 1) in settings)"
+    )
+    for setting, expected in (({}, "False"), ({"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1"}, "True")):
+        environment = {name: value for name, value in os.environ.items() if name not in memory._USER_SETTINGS}
+        environment.pop("JAX_CPU_ENABLE_ASYNC_DISPATCH", None)
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment | setting)
+        assert done.stdout.strip() == expected
 
 
 def test_large_blocks_cost_no_pages_the_second_time() -> None:
@@ -33,7 +55,7 @@ def test_large_blocks_cost_no_pages_the_second_time() -> None:
     code = (
         "import resource, threading, numpy as np\n"
         "from cornu.backend import memory\n"
-        "memory.keep_freed_memory()\n"
+        "memory.keep_freed_memory(one_heap=True)\n"
         "faults = []\n"
         "def work():\n"
         "    for _ in range(3):\n"
@@ -51,7 +73,7 @@ def test_large_blocks_cost_no_pages_the_second_time() -> None:
 @pytest.mark.parametrize("name", memory._USER_SETTINGS)
 def test_the_users_settings_stand(asked, monkeypatch, name):
     monkeypatch.setenv(name, "1")
-    memory.keep_freed_memory()
+    memory.keep_freed_memory(one_heap=True)
     assert asked == []
 
 
@@ -61,5 +83,5 @@ def test_other_c_libraries_are_left_alone(monkeypatch, asked, error):
         raise error
 
     monkeypatch.setattr(memory.ctypes, "CDLL", missing)
-    memory.keep_freed_memory()
+    memory.keep_freed_memory(one_heap=True)
     assert asked == []

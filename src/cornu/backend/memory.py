@@ -51,14 +51,17 @@ def lasting() -> Iterator[None]:
             gc.enable()
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(one_heap: bool) -> None:
     """Lets the process keep up to 1 GiB of freed memory for the next computation, where the C library is glibc.
 
-    By default glibc returns every block over 32 MiB at once, and every one over 64 MiB that a thread asked for, so each
-    dispatch of a compiled program pays for fresh pages again: half the time of a step of a small convolutional network
-    (53 against 28 ms), a third of that of a transformer (167 against 112 ms, 43,000 page faults against none). So all
-    threads share one heap, which is not trimmed. That it be of huge pages saves another 5 % and can cost seconds at
-    first, where the system has to make room for them.
+    By default glibc returns every block over 32 MiB at once, so each dispatch of a compiled program pays for fresh pages
+    again: half the time of a step of a small convolutional network (53 against 28 ms), a third of that of a transformer
+    (167 against 112 ms, 43,000 page faults against none). That the memory be of huge pages saves another 5 % and can
+    cost seconds at first, where the system has to make room for them.
+
+    Only the heap of the main thread keeps blocks over 64 MiB. With `one_heap` all threads share it, for frameworks whose
+    threads ask for such blocks; where they ask for small ones only, they would wait for each other: with one heap JAX
+    compiles in 550 ms what it compiles in 440 with many, and now and then a step takes half again as long.
     `benchmarks/measure.py cornu-jax transformer` with `MALLOC_TRIM_THRESHOLD_=131072` in the environment and without.
     Does nothing where the user has set the allocator by environment variables.
     """
@@ -70,4 +73,5 @@ def keep_freed_memory() -> None:
         return
     mallopt(_TRIM_THRESHOLD, _KEPT)
     mallopt(_MMAP_THRESHOLD, _KEPT)
-    mallopt(_ARENA_MAX, 1)
+    if one_heap:
+        mallopt(_ARENA_MAX, 1)

@@ -40,11 +40,11 @@ class JaxBackend(NamespaceBackend):
 
     def __init__(self) -> None:
         super().__init__(jnp)
-        keep_freed_memory()
         if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
             # A thread would run the programs, and waking it takes longer than a small one: on batches of a generator a
             # step of 784-128-10 takes 0.49 ms with it and 0.39 without (`benchmarks/measure.py cornu-jax generator`).
             jax.config.update("jax_cpu_enable_async_dispatch", False)  # type: ignore[no-untyped-call]
+        keep_freed_memory(one_heap=jax.config.read("jax_cpu_enable_async_dispatch"))  # type: ignore[no-untyped-call]
         use_cache()
         self._local = threading.local()
         self.concrete = type(jnp.zeros(()))

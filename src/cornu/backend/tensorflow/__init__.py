@@ -39,7 +39,7 @@ class TensorflowBackend(NamespaceBackend):
 
     def __init__(self) -> None:
         Backend.__init__(self)
-        keep_freed_memory()
+        keep_freed_memory(one_heap=True)
         for name, fn in primitives.ALL.items():
             setattr(self, name, fn)
         self._scalars: dict[Any, Array] = {}

@@ -89,7 +89,7 @@ class TorchBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        keep_freed_memory()
+        keep_freed_memory(one_heap=True)
         self._local = threading.local()
         for name in _SAME_NAME:
             setattr(self, name, _in_int64(getattr(torch, name)))
