@@ -27,7 +27,7 @@ def asked(monkeypatch):
 def test_up_to_a_gibibyte_is_kept(asked, one_heap):
     memory.keep_freed_memory(one_heap)
     kept = [(-1, 1 << 30), (-3, 1 << 30)]  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-    assert asked == (kept + [(-8, 1)] if one_heap else kept)  # M_ARENA_MAX
+    assert asked == ([*kept, (-8, 1)] if one_heap else kept)  # M_ARENA_MAX
 
 
 def test_one_heap_serves_jax_where_a_thread_runs_its_programs():

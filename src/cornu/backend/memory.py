@@ -54,14 +54,14 @@ def lasting() -> Iterator[None]:
 def keep_freed_memory(one_heap: bool) -> None:
     """Lets the process keep up to 1 GiB of freed memory for the next computation, where the C library is glibc.
 
-    By default glibc returns every block over 32 MiB at once, so each dispatch of a compiled program pays for fresh pages
-    again: half the time of a step of a small convolutional network (53 against 28 ms), a third of that of a transformer
-    (167 against 112 ms, 43,000 page faults against none). That the memory be of huge pages saves another 5 % and can
-    cost seconds at first, where the system has to make room for them.
+    By default glibc returns every block over 32 MiB at once, so each dispatch of a compiled program pays for fresh
+    pages again: half the time of a step of a small convolutional network (53 against 28 ms), a third of that of a
+    transformer (167 against 112 ms, 43,000 page faults against none). That the memory be of huge pages saves another
+    5 % and can cost seconds at first, where the system has to make room for them.
 
-    Only the heap of the main thread keeps blocks over 64 MiB. With `one_heap` all threads share it, for frameworks whose
-    threads ask for such blocks; where they ask for small ones only, they would wait for each other: with one heap JAX
-    compiles in 550 ms what it compiles in 440 with many, and now and then a step takes half again as long.
+    Only the heap of the main thread keeps blocks over 64 MiB. With `one_heap` all threads share it, for frameworks
+    whose threads ask for such blocks; where they ask for small ones only, they would wait for each other: with one heap
+    JAX compiles in 550 ms what it compiles in 440 with many, and now and then a step takes half again as long.
     `benchmarks/measure.py cornu-jax transformer` with `MALLOC_TRIM_THRESHOLD_=131072` in the environment and without.
     Does nothing where the user has set the allocator by environment variables.
     """
