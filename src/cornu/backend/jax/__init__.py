@@ -8,9 +8,9 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +31,57 @@ _NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex1
 _PRECISIONS = {"highest": "float32", "high": "tensorfloat32", "medium": "bfloat16"}
 
 
+def _in_two_forms(plain: Callable[..., Array], differentiable: Callable[..., Array]) -> Callable[..., Array]:
+    """`plain`, which is the form that XLA:CPU merges with its neighbours, or `differentiable` where one derives by it.
+
+    A network of convolutions that predicts becomes a single kernel: 12,600 rows of `cifar` a second instead of 5,100.
+    """
+
+    def derivative(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        moving = [i for i, tangent in enumerate(tangents) if type(tangent) is not jax.custom_derivatives.SymbolicZero]
+
+        def of_moving(*values: Array) -> Array:
+            now = dict(zip(moving, values, strict=True))
+            return differentiable(*(now.get(i, x) for i, x in enumerate(primals)))
+
+        return jax.jvp(of_moving, [primals[i] for i in moving], [tangents[i] for i in moving])
+
+    function = jax.custom_jvp(plain)
+    function.defjvp(derivative, symbolic_zeros=True)
+    return function
+
+
+@functools.cache
+def _conv_in_two_forms(
+    by_patches: Callable[..., Array],
+    strides: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    input_dilation: tuple[int, ...],
+    groups: int,
+) -> Callable[..., Array]:
+    def patches(x: Array, kernel: Array) -> Array:
+        return by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
+
+    def plain(x: Array, kernel: Array) -> Array:
+        if x.size * kernel.size < kernel.shape[-2] << 22:  # about so many multiplications: threads would not pay
+            return patches(x, kernel)
+        return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
+
+    return _in_two_forms(plain, patches)
+
+
+_relu = _in_two_forms(lambda x: jnp.maximum(x, 0), lambda x: jnp.where(x <= 0, jnp.zeros((), x.dtype), x))
+
+
 class JaxBackend(NamespaceBackend):
     """The contract on `jax.Array`."""
 
     name = "jax"
     array_types = (jax.Array,)
+    native: ClassVar[Mapping[str, Callable[..., Any]]] = {
+        "relu": lambda x: _relu(x) if jnp.issubdtype(x.dtype, jnp.floating) else NotImplemented
+    }
     probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
 
     def __init__(self) -> None:
@@ -184,25 +230,32 @@ class JaxBackend(NamespaceBackend):
         input_dilation: Sequence[int],
         groups: int,
     ) -> Array:
-        # On a CPU XLA's own is 2 times slower, its gradients within a device loop 40 times. With few filters gathering
-        # patches is most of the work, the more where images are padded: by `_conv` a ResNet-20 takes 100 ms and not 125
-        # (`benchmarks/measure.py cornu-jax resnet`), while `kernels_conv.py --few`, unpadded, is as fast either way.
-        # Inference takes XLA's: one primitive is traced faster than many.
-        if self._platform == "cpu" and not self._inferring:
-            depth, filters = kernel.shape[-2:]
-            is_plain = {*strides, *dilation, *input_dilation, groups} == {1} and kernel.ndim == 4
-            if is_plain and depth >= 8 and filters <= 32:
-                return _conv(self.conv_by_patches, tuple(map(tuple, padding)))(x, kernel)
+        if self._platform != "cpu" or self._inferring:
+            return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
+        # On a CPU XLA's gradients are 2 times slower than those of a product of patches, within a device loop 40 times.
+        # With few filters gathering patches is most of the work, the more where images are padded: by `_conv` a
+        # ResNet-20 takes 100 ms and not 125 (`benchmarks/measure.py cornu-jax resnet`), while `kernels_conv.py --few`,
+        # unpadded, is as fast either way.
+        depth, filters = kernel.shape[-2:]
+        is_plain = {*strides, *dilation, *input_dilation, groups} == {1} and kernel.ndim == 4
+        form = tuple(strides), tuple(map(tuple, padding)), tuple(dilation), tuple(input_dilation), groups
+        if is_plain and depth >= 8 and filters <= 32:
+            return _conv(self.conv_by_patches, form[1])(x, kernel)
+        if depth == 1 and groups > 1:
             return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
-        return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
+        return _conv_in_two_forms(self.conv_by_patches, *form)(x, kernel)
 
     def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
-        # Few shifted images fuse into one loop; XLA:CPU's reduce_window is slower, and much slower backwards.
-        if self._platform == "cpu" and np.prod(window) <= 27:
-            return self.pool_by_slices(x, window, strides, padding, mode)
         initial, combine = (self.lowest(x.dtype), lax.max) if mode == "max" else (0, lax.add)
         initial = np.asarray(initial, x.dtype)
-        return lax.reduce_window(x, initial, combine, (1, *window, 1), (1, *strides, 1), [(0, 0), *padding, (0, 0)])
+
+        def windows(x: Array) -> Array:
+            return lax.reduce_window(x, initial, combine, (1, *window, 1), (1, *strides, 1), [(0, 0), *padding, (0, 0)])
+
+        if self._platform != "cpu" or math.prod(window) > 27:
+            return windows(x)
+        # Few shifted images fuse into one loop; the gradient of XLA:CPU's own is much slower.
+        return _in_two_forms(windows, lambda x: self.pool_by_slices(x, window, strides, padding, mode))(x)
 
     def solve_triangular(self, a: Array, b: Array, lower: bool) -> Array:
         batch = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])

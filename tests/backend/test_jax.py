@@ -1,0 +1,108 @@
+"""JAX: which form of a convolution a program has, and that the forms agree."""
+
+from __future__ import annotations
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cornu import ops
+from cornu.backend import B
+from cornu.base import config
+
+CASES = {  # shape of the images, shape of the kernel, what else the convolution is given
+    "plain": ((8, 12, 12, 16), (3, 3, 16, 64), {}),
+    "few filters": ((8, 12, 12, 16), (3, 3, 16, 16), {"padding": "same"}),
+    "strides": ((8, 13, 13, 16), (3, 3, 16, 64), {"strides": 2, "padding": "same"}),
+    "dilation": ((8, 13, 13, 16), (3, 3, 16, 64), {"dilation_rate": 2}),
+    "groups": ((8, 12, 12, 16), (3, 3, 4, 64), {}),
+    "text": ((16, 50, 32), (5, 32, 64), {"padding": "same"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def _on_jax():
+    with config.backend_scope("jax"):
+        yield
+
+
+def arrays(*shapes):
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.normal(size=shape), "float32") for shape in shapes]
+
+
+def primitives(fn, *args) -> set[str]:
+    """The names of all primitives in the program of `fn`, those of its inner functions too."""
+
+    def names(jaxpr):
+        for equation in jaxpr.eqns:
+            inner = list(jax.extend.core.jaxprs_in_params(equation.params))
+            if inner:
+                for part in inner:
+                    yield from names(part)
+            else:
+                yield equation.primitive.name
+
+    return set(names(jax.make_jaxpr(fn)(*args).jaxpr))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_predicts_is_xlas_and_what_derives_is_by_patches(case):
+    image, window, options = CASES[case]
+    x, kernel = arrays(image, window)
+
+    def forward(x, kernel):
+        return ops.relu(ops.conv(x, kernel, **options))
+
+    def backward(x, kernel):
+        return jax.grad(lambda *args: jnp.sum(forward(*args) ** 2), (0, 1))(x, kernel)
+
+    predicting, deriving = primitives(forward, x, kernel), primitives(backward, x, kernel)
+    assert "conv_general_dilated" in predicting
+    assert "dot_general" not in predicting
+    assert {"dot_general"} <= deriving
+    assert ("conv_general_dilated" in deriving) == (case == "few filters")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_forms_agree_in_values_and_both_derivatives(case):
+    image, window, options = CASES[case]
+    x, kernel, dx, dkernel = arrays(image, window, image, window)
+
+    def conv(x, kernel):
+        return ops.conv(x, kernel, **options)
+
+    values, change = jax.jvp(conv, (x, kernel), (dx, dkernel))
+    np.testing.assert_allclose(values, conv(x, kernel), rtol=1e-4, atol=1e-4)
+    linear = conv(dx, kernel) + conv(x, dkernel)  # in both arguments
+    np.testing.assert_allclose(change, linear, rtol=1e-4, atol=2e-4)
+
+
+def test_few_multiplications_are_done_in_one_thread():
+    x, kernel = arrays((1, 8, 8, 3), (3, 3, 3, 32))
+    assert "conv_general_dilated" not in primitives(lambda x, k: ops.conv(x, k), x, kernel)
+
+
+@pytest.mark.parametrize("multiplier", [1, 3])
+def test_depthwise_is_a_sum_of_shifted_images(multiplier):
+    x, kernel = arrays((2, 9, 9, 8), (3, 3, 8, multiplier))
+    found = primitives(lambda x, k: ops.depthwise_conv(x, k), x, kernel)
+    assert not found & {"conv_general_dilated", "dot_general", "reduce_sum"}
+
+
+def test_depthwise_sums_16_bits_in_32():
+    x, kernel = arrays((2, 30, 30, 8), (7, 7, 8, 1))
+    narrow = [jnp.asarray(a, "bfloat16") for a in (x, kernel)]
+    exact = B.to_numpy(ops.depthwise_conv(*(a.astype("float32") for a in narrow)))
+    found = B.to_numpy(ops.depthwise_conv(*narrow)).astype("float32")
+    np.testing.assert_allclose(found, exact, rtol=2**-8, atol=1e-6)  # one rounding
+
+
+def test_relu_has_the_gradient_0_at_0_and_keeps_nan():
+    x = jnp.asarray([-1.0, 0.0, 2.0, np.nan])
+    np.testing.assert_array_equal(ops.relu(x), [0, 0, 2, np.nan])
+    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(ops.relu(x)[:3]))(x)[:3], [0, 0, 1])
+    np.testing.assert_array_equal(jax.grad(jax.grad(lambda x: ops.relu(x) ** 3))(2.0), 12)
+    np.testing.assert_array_equal(ops.relu(jnp.asarray([-1, 3])), [0, 3])
