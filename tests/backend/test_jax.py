@@ -12,13 +12,20 @@ from cornu import ops
 from cornu.backend import B
 from cornu.base import config
 
-CASES = {  # shape of the images, shape of the kernel, what else the convolution is given
-    "plain": ((8, 12, 12, 16), (3, 3, 16, 64), {}),
-    "few filters": ((8, 12, 12, 16), (3, 3, 16, 16), {"padding": "same"}),
-    "strides": ((8, 13, 13, 16), (3, 3, 16, 64), {"strides": 2, "padding": "same"}),
-    "dilation": ((8, 13, 13, 16), (3, 3, 16, 64), {"dilation_rate": 2}),
-    "groups": ((8, 12, 12, 16), (3, 3, 4, 64), {}),
-    "text": ((16, 50, 32), (5, 32, 64), {"padding": "same"}),
+CASES = {  # the op, shape of the images, shape of the kernel, what else the convolution is given
+    "plain": (ops.conv, (8, 12, 12, 16), (3, 3, 16, 64), {}),
+    "few filters": (ops.conv, (8, 12, 12, 16), (3, 3, 16, 16), {"padding": "same"}),
+    "strides": (ops.conv, (8, 13, 13, 16), (3, 3, 16, 64), {"strides": 2, "padding": "same"}),
+    "dilation": (ops.conv, (8, 13, 13, 16), (3, 3, 16, 64), {"dilation_rate": 2}),
+    "groups": (ops.conv, (8, 12, 12, 16), (3, 3, 4, 64), {}),
+    "spread": (ops.conv_transpose, (8, 9, 9, 16), (3, 4, 64, 16), {"strides": (2, 3), "padding": "same"}),
+    "spread text": (
+        ops.conv_transpose,
+        (16, 30, 32),
+        (5, 64, 32),
+        {"strides": 2, "padding": "valid", "output_padding": 1},
+    ),
+    "text": (ops.conv, (16, 50, 32), (5, 32, 64), {"padding": "same"}),
 }
 
 
@@ -50,11 +57,11 @@ def primitives(fn, *args) -> set[str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_predicts_is_xlas_and_what_derives_is_by_patches(case):
-    image, window, options = CASES[case]
+    op, image, window, options = CASES[case]
     x, kernel = arrays(image, window)
 
     def forward(x, kernel):
-        return ops.relu(ops.conv(x, kernel, **options))
+        return ops.relu(op(x, kernel, **options))
 
     def backward(x, kernel):
         return jax.grad(lambda *args: jnp.sum(forward(*args) ** 2), (0, 1))(x, kernel)
@@ -68,20 +75,27 @@ def test_what_predicts_is_xlas_and_what_derives_is_by_patches(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_forms_agree_in_values_and_both_derivatives(case):
-    image, window, options = CASES[case]
+    op, image, window, options = CASES[case]
     x, kernel, dx, dkernel = arrays(image, window, image, window)
 
     def conv(x, kernel):
-        return ops.conv(x, kernel, **options)
+        return op(x, kernel, **options)
 
     values, change = jax.jvp(conv, (x, kernel), (dx, dkernel))
     np.testing.assert_allclose(values, conv(x, kernel), rtol=1e-4, atol=1e-4)
     linear = conv(dx, kernel) + conv(x, dkernel)  # in both arguments
     np.testing.assert_allclose(change, linear, rtol=1e-4, atol=2e-4)
+    cotangent = arrays(values.shape)[0]
+    back = jax.vjp(conv, x, kernel)[1](cotangent)
+    for gradient, direction in zip(back, (dx, dkernel), strict=True):
+        part = conv(dx, kernel) if direction is dx else conv(x, dkernel)
+        np.testing.assert_allclose(jnp.vdot(gradient, direction), jnp.vdot(cotangent, part), rtol=1e-3, atol=0.05)
 
 
-def test_few_multiplications_are_done_in_one_thread():
-    x, kernel = arrays((1, 8, 8, 3), (3, 3, 3, 32))
+@pytest.mark.parametrize("window", [(3, 3), (3, 3, 3)])
+def test_few_multiplications_are_done_in_one_thread_and_volumes_by_patches(window):
+    size = 8 if len(window) == 2 else 20
+    x, kernel = arrays((1, *(size for _ in window), 8), (*window, 8, 64))
     assert "conv_general_dilated" not in primitives(lambda x, k: ops.conv(x, k), x, kernel)
 
 
@@ -90,6 +104,14 @@ def test_depthwise_is_a_sum_of_shifted_images(multiplier):
     x, kernel = arrays((2, 9, 9, 8), (3, 3, 8, multiplier))
     found = primitives(lambda x, k: ops.depthwise_conv(x, k), x, kernel)
     assert not found & {"conv_general_dilated", "dot_general", "reduce_sum"}
+
+
+def test_gradients_of_spreading_gather_no_zeros():
+    """The largest product within the program is that of the elements with the kernel, not with the zeros between."""
+    x, kernel = arrays((4, 8, 8, 16), (4, 4, 32, 16))
+    program = jax.make_jaxpr(jax.grad(lambda x, k: jnp.sum(ops.conv_transpose(x, k, 4) ** 2), (0, 1)))(x, kernel)
+    rows = [max(v.aval.size for v in e.outvars) for e in program.jaxpr.eqns if e.primitive.name == "dot_general"]
+    assert max(rows) <= 4 * 8 * 8 * 4 * 4 * 32
 
 
 def test_depthwise_sums_16_bits_in_32():
