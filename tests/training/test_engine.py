@@ -25,6 +25,8 @@ from cornu.base.errors import (
     ShapeError,
     StateError,
 )
+from cornu.training.data import BatchData
+from cornu.training.engine import Interruption, Listener
 from tests.backends import TRAINING
 
 RNG = np.random.default_rng(0)
@@ -194,6 +196,65 @@ def test_every_source_of_batches_trains_alike(source, expected, backend):
         value = model.evaluate(make(), verbose=0)
         assert value == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-5)
         assert model.predict(make(), verbose=0).shape == (50, 3)
+
+
+@everywhere
+def test_batches_of_the_host_go_to_the_device_together(backend):
+    """With the same numbers as one by one, a change of form among them."""
+    sizes = [10, 10, 10, 4, 10, 10, 10, 10]
+
+    def batches():
+        for start, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
+            rows = np.arange(start, start + size) % 50
+            yield X[rows], Y[rows]
+
+    found = {}
+    for together in (1, "auto"):
+        cornu.utils.set_random_seed(3)
+        model = mlp("adam", dropout=0.3, steps_per_execution=together)
+        found[together] = [model.fit(batches(), verbose=0).history["loss"][0] for _ in range(4)]
+        engine = model._engine("train")
+        assert (engine.watch.counts["dispatches"] < len(sizes)) == (together == "auto")
+    np.testing.assert_allclose(found[1], found["auto"], rtol=2e-5)
+
+
+def test_batches_that_were_not_trained_on_are_not_counted():
+    """At the end of each dispatch the source counts the steps that were taken, whatever was drawn ahead."""
+    seen = []
+
+    class Counting(Listener):
+        def end(self, step, logs):
+            seen.append((step + 1, data.consumed))
+            return False
+
+    data = BatchData((X[: 4 + i // 3], Y[: 4 + i // 3]) for i in range(12))
+    model = mlp()
+    model.fit(X[:4], Y[:4], verbose=0)
+    with Interruption() as interruption:
+        model._engine("train").epoch(data, 0, None, 0, Counting(), interruption)
+    assert seen[-1] == (12, 12)
+    assert all(step == consumed for step, consumed in seen)
+    assert len(seen) < 12
+
+
+def test_a_generator_may_fill_its_arrays_again(expected):
+    def refilling():
+        x, y = np.empty((10, 6), "float32"), np.empty(10, "int64")
+        for i in range(10):
+            x[:], y[:] = Batches()[i % 5]
+            yield x, y
+
+    model = mlp()
+    model.set_weights(expected[0])
+    history = model.fit(refilling(), steps_per_epoch=5, epochs=2, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, expected[1], rtol=1e-5)
+
+
+def test_batches_that_come_slowly_are_not_waited_for(monkeypatch):
+    monkeypatch.setattr(cornu.training.engine, "DISPATCH_SECONDS", 0.0)
+    model = mlp()
+    model.fit(endless(), steps_per_epoch=20, epochs=3, verbose=0)
+    assert model._engine("train").watch.counts["dispatches"] == 20
 
 
 FORMS = {

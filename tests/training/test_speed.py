@@ -63,7 +63,11 @@ CASES = {
     "compiling": (lambda: fitted(X, Y, first=None), {"compile": 1.0}, "more epochs or steps: most of the time went to"),
     "shapes": (lambda: fitted(varied(), first=None), {"compile": 1.0}, "fewer shapes: each new one compiles a program"),
     "data": (lambda: fitted(quick(), first=None), {"data": 1.0, "device": 1.0}, "faster data: pass arrays instead of"),
-    "batches": (lambda: fitted(quick(), first=None), {"device": 0.1}, "arrays instead of batches"),
+    "batches": (
+        lambda: fitted(quick(), first=None, options={"steps_per_execution": 1}),
+        {"device": 0.1},
+        "arrays instead of batches",
+    ),
     "a batch hook": (lambda: fitted(X, Y, callbacks=[Every()]), DEVICE, "Every asks for every step"),
     "its work": (lambda: fitted(X, Y, callbacks=[Every()]), {"callbacks": 1.0}, "do its work at the end of epochs"),
     "callbacks": (lambda: fitted(X, Y), {"callbacks": 1.0, "device": 1.0}, "lighter callbacks"),

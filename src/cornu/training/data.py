@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import queue
 import threading
@@ -19,6 +20,7 @@ from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DataError, DTypeError
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight; nests of arrays, None where absent
+_TOGETHER, _TOGETHER_BYTES = 16, 2 << 20
 
 
 def unpack_batch(data: Any) -> Batch:
@@ -32,6 +34,20 @@ def unpack_batch(data: Any) -> Batch:
             "list or dict: ([x1, x2], y)."
         )
     return (*data, None, None)[:3]
+
+
+def form(batch: Batch) -> Any:
+    """What two batches have in common that the same program takes."""
+    return tree.structure(batch), [leaf is not None and (tuple(leaf.shape), leaf.dtype) for leaf in tree.flatten(batch)]
+
+
+def together(batch: Batch) -> int:
+    """How many batches like this one are made ahead and may go to the device at once: up to 2 MiB."""
+    leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
+    if not all(isinstance(leaf, np.ndarray) and leaf.ndim and len(leaf) for leaf in leaves):
+        return 1
+    size: int = sum(leaf.nbytes for leaf in leaves)
+    return max(1, min(_TOGETHER, _TOGETHER_BYTES // max(size, 1)))
 
 
 def as_array(leaf: Any, what: str) -> Any:
@@ -162,7 +178,7 @@ class BatchData:
         elif hasattr(source, "__len__"):
             self.num_batches = len(source)
         self.consumed = 0
-        """Batches taken from the source in all."""
+        """Batches of the source that were trained on, in all."""
         self._stream: Generator[Batch, None, None] | None = None
         self._peeked: Batch | None = None
 
@@ -181,11 +197,13 @@ class BatchData:
         return self._peeked
 
     def _open(self) -> Generator[Batch, None, None]:
-        return prefetch(map(self._prepare, self.source if self.endless else iter(self.source)), 2)
+        return prefetch(map(self._prepare, self.source if self.endless else iter(self.source)))
 
     def _prepare(self, data: Any) -> Batch:
         x, y, weight = unpack_batch(tuple(data) if isinstance(data, list) and len(data) in (2, 3) else data)
         x, y, weight = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weight, "sample_weight")
+        if not hasattr(self.source, "iterate"):  # it may fill the same arrays again while these wait
+            x, y, weight = tree.map_structure(lambda a: a.copy() if isinstance(a, np.ndarray) else a, (x, y, weight))
         if self.class_weight is not None:
             if weight is not None:
                 raise ArgumentError("class_weight and sample weights yielded by the data exclude each other.")
@@ -200,13 +218,9 @@ class BatchData:
         """The batches of one epoch, made ahead in a thread; those before `start` were skipped, by `skip`."""
         stream = self._stream or self._open()
         self._stream = stream if self.endless else None
-        if self._peeked is not None:
-            first, self._peeked = self._peeked, None
-            self.consumed += 1
-            yield first
-        for batch in stream:
-            self.consumed += 1
-            yield batch
+        first = [] if self._peeked is None else [self._peeked]
+        self._peeked = None
+        return itertools.chain(first, stream)  # who breaks it off leaves the stream open
 
     def skip(self, count: int) -> None:
         """Take so many batches from the source, which nobody wants."""
@@ -256,7 +270,7 @@ class IndexedData(BatchData):
         if start == 0 and first is not None:
             start = 1
             yield first
-        with contextlib.closing(prefetch(map(self._prepare, self.source.iterate(start)), 2)) as stream:
+        with contextlib.closing(prefetch(map(self._prepare, self.source.iterate(start)))) as stream:
             yield from stream
         self._begun = False
 
@@ -268,10 +282,10 @@ class IndexedData(BatchData):
             self.end_of_epoch()
 
 
-def prefetch(iterator: Iterator[Any], depth: int) -> Generator[Any, None, None]:
-    """The items of `iterator`, computed up to `depth` ahead in a thread; its exceptions appear where they belong."""
+def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """The batches, made ahead in a thread: two, or as many as go together; its exceptions appear where they belong."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue()
-    wanted = threading.Semaphore(depth)  # an item is only drawn from the source when someone may want it
+    wanted = threading.Semaphore(2)  # a batch is only drawn from the source when someone may want it
     stop = threading.Event()
 
     backend = config.backend()
@@ -283,7 +297,7 @@ def prefetch(iterator: Iterator[Any], depth: int) -> Generator[Any, None, None]:
                     wanted.acquire()
                     if stop.is_set():
                         return
-                    ready.put(("item", next(iterator)))
+                    ready.put(("batch", next(batches)))
         except StopIteration:
             ready.put(("end", None))
         except BaseException as error:  # handed to the consumer
@@ -291,6 +305,7 @@ def prefetch(iterator: Iterator[Any], depth: int) -> Generator[Any, None, None]:
 
     thread = threading.Thread(target=produce, daemon=True, name="cornu-prefetch")
     thread.start()
+    more = None
     try:
         while True:
             kind, item = ready.get()
@@ -299,6 +314,9 @@ def prefetch(iterator: Iterator[Any], depth: int) -> Generator[Any, None, None]:
             if kind == "error":
                 raise item
             yield item
+            if more is None:
+                more = max(together(item) - 2, 0)
+                wanted.release(more)
             wanted.release()
     finally:
         stop.set()

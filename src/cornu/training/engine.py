@@ -25,7 +25,7 @@ from cornu.base import config, tree
 from cornu.base.spec import Spec
 from cornu.core.state import functional, infer
 from cornu.core.variable import Variable, initialize
-from cornu.training.data import ArrayData, BatchData
+from cornu.training.data import ArrayData, Batch, BatchData, form, together
 from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
@@ -205,10 +205,9 @@ class Engine:
         zero = B.convert(0, "int32")
         return values, self._report(values, logs), self._watch(values, zero, zero - 1)
 
-    def _resident_programs(self, data: ArrayData) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def _resident_programs(self, structure: Any, size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """The programs for data on the device in this form: many steps, and the one for the rows left over."""
-        form = tree.map_structure(lambda leaf: None if leaf is None else 0, data.structure)
-        size = data.batch_size
+        form = tree.map_structure(lambda leaf: None if leaf is None else 0, structure)
         key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size)
         if key in self._resident:
             return self._resident[key]
@@ -270,6 +269,27 @@ class Engine:
             arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
             batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
         values, logs, bad = self._single(self._values(), batch, reset)
+        self._store(values)
+        return self._logs(logs), bad
+
+    def run_batches(self, batches: list[Batch], most: int, reset: bool) -> tuple[DeviceLogs, Any]:
+        """A step on each of these batches from the host, all of one form, in one dispatch that could take `most`."""
+        if most == 1:
+            return self.run_batch(batches[0], reset)
+        columns = list(
+            zip(*([leaf for leaf in tree.flatten(batch) if leaf is not None] for batch in batches), strict=True)
+        )
+        leaves = []
+        for column in columns:
+            size = len(column[0])
+            whole = np.empty((most * size, *column[0].shape[1:]), column[0].dtype)
+            np.concatenate(column, out=whole[: len(column) * size])
+            leaves.append(whole)
+        many, _ = self._resident_programs(batches[0], size)
+        order, count = np.arange(most * size, dtype="int32"), np.int32(len(batches))
+        values, logs, bad = many(
+            self._values(), leaves if B.waits else B.transfer(leaves), order, np.int32(0), count, reset
+        )
         self._store(values)
         return self._logs(logs), bad
 
@@ -342,14 +362,14 @@ class Engine:
         if self.because:
             because, self.because = self.because, ""
             return because
-        batch = getattr(dispatch, "args", (None,))[0]  # of data that come batch by batch
-        if batch is None:
+        batches = getattr(dispatch, "args", (None,))[0]  # of data that come batch by batch
+        if batches is None:
             return (
                 "many steps on arrays" if count > 1 or not self._form else "the rows left over at the end of an epoch"
             )
-        form = [tuple(leaf.shape) for leaf in tree.flatten(batch) if leaf is not None]
-        before, self._form = self._form, form
-        return f"batches of shapes {form}" + (f" after {before}" if before else "")
+        shapes = [tuple(leaf.shape) for leaf in tree.flatten(batches[0]) if leaf is not None]
+        before, self._form = self._form, shapes
+        return f"batches of shapes {shapes}" + (f" after {before}" if before else "")
 
     def why_slow(self) -> str:
         """What keeps the backend from compiling the step as a whole, if anything does."""
@@ -385,22 +405,21 @@ class Engine:
             and all(hasattr(leaf, "nbytes") and not isinstance(leaf, np.memmap) for leaf in data.leaves)
             and sum(leaf.nbytes for leaf in data.leaves) <= RESIDENT_BYTES
         )
+        fixed = self.model.steps_per_execution if isinstance(self.model.steps_per_execution, int) else None
         if not resident:
             if steps is not None and start >= steps:
                 return
-            for i, batch in enumerate(data.batches(seed, epoch, start), start):
-                if steps is not None and i >= steps:
-                    return
-                yield i, 1, functools.partial(self.run_batch, batch)
-                if steps is not None and i + 1 >= steps:
-                    return
+            batches = data.batches(seed, epoch, start)
+            for first, count, dispatch in self._dispatches_of_batches(batches, steps, fixed, listener, start):
+                if isinstance(data, BatchData):
+                    data.consumed += count
+                yield first, count, dispatch
             return
         assert isinstance(data, ArrayData)
         if data.device_leaves is None:
             data.device_leaves = B.transfer(data.leaves)
         size = data.batch_size
-        fixed = self.model.steps_per_execution if isinstance(self.model.steps_per_execution, int) else None
-        many, tail = self._resident_programs(data)
+        many, tail = self._resident_programs(data.structure, size)
         whole = data.rows // size
         total = data.num_batches if steps is None else steps
         done = start
@@ -426,13 +445,43 @@ class Engine:
                 count = 1
                 rows = order[whole * size :]
 
-                def dispatch(reset: bool, rows: Any = rows) -> Any:  # type: ignore[misc]
+                def dispatch(reset: bool, rows: Any = rows) -> Any:
                     values, logs, bad = tail(self._values(), data.device_leaves, rows, reset)
                     self._store(values)
                     return self._logs(logs), bad
 
             yield done, count, dispatch
             done += count
+
+    def _dispatches_of_batches(
+        self, batches: Iterator[Batch], steps: int | None, fixed: int | None, listener: Listener, start: int
+    ) -> Generator[tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]], None, None]:
+        """The same of batches that come from the host: as many of one form go together as come within a dispatch."""
+        held: list[Batch] = []
+        most, first, began, shape = 1, start, 0.0, None
+
+        def dispatch() -> tuple[int, int, Callable[[bool], tuple[DeviceLogs, Any]]]:
+            nonlocal held, first
+            go = first, len(held), functools.partial(self.run_batches, held, most)
+            first, held = first + len(held), []
+            return go
+
+        for i, batch in enumerate(batches, start + 1):
+            before, shape = shape, form(batch)
+            if held and shape != before:
+                yield dispatch()
+            if not held:
+                began = time.perf_counter()
+                most = 1 if self.eager or listener.every_step or fixed == 1 else together(batch)
+            held.append(batch)
+            enough = min(most, fixed or self._chunk, listener.at_most(first))
+            is_last = i == steps
+            if is_last or len(held) >= enough or time.perf_counter() - began > DISPATCH_SECONDS:
+                yield dispatch()
+            if is_last:
+                return
+        if held:
+            yield dispatch()
 
 
 class Forward:
