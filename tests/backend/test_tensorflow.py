@@ -446,3 +446,21 @@ def test_lstms_run_as_one_kernel_and_have_second_derivatives_without_it() -> Non
     model = cornu.Sequential([cornu.Input((4, 3)), lstm, layers.Dense(1)])
     model.compile("adam", "mse", jit_compile=True)  # XLA does not know the kernel
     assert np.isfinite(model.fit(x, x[:, 0, :1], verbose=0).history["loss"][0])
+
+
+def test_xla_compiles_one_program_for_all_dispatches_of_a_fit(tmp_path):
+    """In a process of its own, where XLA writes down what it compiles."""
+    code = (
+        "import cornu, numpy as np\n"
+        "model = cornu.Sequential([cornu.Input((4,)), cornu.layers.Dense(2)])\n"
+        "model.compile('adam', 'mse', jit_compile=True)\n"
+        "model.fit(np.ones((320, 4)), np.ones((320, 2)), epochs=3, verbose=0)\n"
+    )
+    environment = {
+        **os.environ,
+        "CORNU_BACKEND": "tensorflow",
+        "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text",
+    }
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
+    compiled = [path.name for path in tmp_path.glob("*before_optimizations.txt") if "flat" in path.name]
+    assert len(compiled) == 1, compiled

@@ -161,7 +161,13 @@ class TensorflowBackend(NamespaceBackend):
         return primitives.take(x, indices, axis)
 
     def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
-        return primitives.dynamic_slice(x, starts, sizes)
+        if not self._local.xla:
+            return primitives.dynamic_slice(x, starts, sizes)
+        # XLA would take where a slice begins for a constant, and compile a program for each dispatch of an epoch.
+        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            start = tf.clip_by_value(self.convert(start, "int32"), 0, x.shape[axis] - size)
+            x = tf.gather(x, start + tf.range(size), axis=axis)
+        return x
 
     def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
         return primitives.dynamic_update(x, starts, update)
