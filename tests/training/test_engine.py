@@ -250,6 +250,15 @@ def test_a_generator_may_fill_its_arrays_again(expected):
     np.testing.assert_allclose(history, expected[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [10, 20_000, 40_000, 100_000])  # 16 batches in 2 MiB, 3, 2, and none as a whole
+def test_batches_of_every_size_train(rows):
+    x, y = np.tile(X, (rows // 10, 1))[:rows], np.tile(Y, rows // 10)[:rows]
+    model = mlp()
+    history = model.fit(((x, y) for _ in range(6)), epochs=1, verbose=0).history["loss"]
+    assert np.isfinite(history[0])
+    assert int(model.optimizer.iterations.value) == 6
+
+
 def test_batches_that_come_slowly_are_not_waited_for(monkeypatch):
     monkeypatch.setattr(cornu.training.engine, "DISPATCH_SECONDS", 0.0)
     model = mlp()

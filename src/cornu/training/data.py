@@ -305,7 +305,7 @@ def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
 
     thread = threading.Thread(target=produce, daemon=True, name="cornu-prefetch")
     thread.start()
-    more = None
+    begun = False
     try:
         while True:
             kind, item = ready.get()
@@ -314,10 +314,8 @@ def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
             if kind == "error":
                 raise item
             yield item
-            if more is None:
-                more = max(together(item) - 2, 0)
-                wanted.release(more)
-            wanted.release()
+            wanted.release(1 if begun else max(together(item) - 1, 1))
+            begun = True
     finally:
         stop.set()
         wanted.release()
