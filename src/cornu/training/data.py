@@ -20,7 +20,7 @@ from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DataError, DTypeError
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight; nests of arrays, None where absent
-_TOGETHER, _TOGETHER_BYTES = 16, 2 << 20
+_TOGETHER, _TOGETHER_BYTES = 16, 2 << 20  # of which a dispatch copies all: 60 µs
 
 
 def unpack_batch(data: Any) -> Batch:
@@ -36,14 +36,19 @@ def unpack_batch(data: Any) -> Batch:
     return (*data, None, None)[:3]
 
 
-def form(batch: Batch) -> Any:
+def present(structure: Any) -> list[Any]:
+    """The leaves that are there."""
+    return [leaf for leaf in tree.flatten(structure) if leaf is not None]
+
+
+def form_of(batch: Batch) -> Any:
     """What two batches have in common that the same program takes."""
     return tree.structure(batch), [leaf is not None and (tuple(leaf.shape), leaf.dtype) for leaf in tree.flatten(batch)]
 
 
 def together(batch: Batch) -> int:
     """How many batches like this one are made ahead and may go to the device at once: up to 2 MiB."""
-    leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
+    leaves = present(batch)
     if not all(isinstance(leaf, np.ndarray) and leaf.ndim and len(leaf) for leaf in leaves):
         return 1
     size: int = sum(leaf.nbytes for leaf in leaves)
@@ -107,7 +112,7 @@ class ArrayData:
     def __init__(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: Any) -> None:
         self.x, self.y = as_arrays(x, "x"), as_arrays(y, "y")
         self.sample_weight = as_arrays(sample_weight, "sample_weight")
-        self.leaves = [leaf for leaf in tree.flatten((self.x, self.y, self.sample_weight)) if leaf is not None]
+        self.leaves = present((self.x, self.y, self.sample_weight))
         sizes = {
             f"{what}{''.join(f'[{key!r}]' for key in path)}": leaf.shape[0] if len(leaf.shape) else None
             for what, part in (("x", self.x), ("y", self.y), ("sample_weight", self.sample_weight))
@@ -208,7 +213,7 @@ class BatchData:
             if weight is not None:
                 raise ArgumentError("class_weight and sample weights yielded by the data exclude each other.")
             weight = class_weights(y, self.class_weight)
-        sizes = {leaf.shape[0] if len(leaf.shape) else 0 for leaf in tree.flatten((x, y, weight)) if leaf is not None}
+        sizes = {leaf.shape[0] if len(leaf.shape) else 0 for leaf in present((x, y, weight))}
         if len(sizes) > 1:
             shapes = tree.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), (x, y, weight))
             raise DataError(f"All arrays of a batch should have the same number of rows, got shapes {shapes}.")

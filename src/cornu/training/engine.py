@@ -25,7 +25,7 @@ from cornu.base import config, tree
 from cornu.base.spec import Spec
 from cornu.core.state import functional, infer
 from cornu.core.variable import Variable, initialize
-from cornu.training.data import ArrayData, Batch, BatchData, form, together
+from cornu.training.data import ArrayData, Batch, BatchData, form_of, present, together
 from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
@@ -265,7 +265,7 @@ class Engine:
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
         if self.eager or not B.waits:  # else the program takes the arrays of the host as they are
-            leaves = [leaf for leaf in tree.flatten(batch) if leaf is not None]
+            leaves = present(batch)
             arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
             batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
         values, logs, bad = self._single(self._values(), batch, reset)
@@ -276,11 +276,8 @@ class Engine:
         """A step on each of these batches from the host, all of one form, in one dispatch that could take `most`."""
         if most == 1:
             return self.run_batch(batches[0], reset)
-        columns = list(
-            zip(*([leaf for leaf in tree.flatten(batch) if leaf is not None] for batch in batches), strict=True)
-        )
         leaves = []
-        for column in columns:
+        for column in zip(*map(present, batches), strict=True):
             size = len(column[0])
             whole = np.empty((most * size, *column[0].shape[1:]), column[0].dtype)
             np.concatenate(column, out=whole[: len(column) * size])
@@ -367,7 +364,7 @@ class Engine:
             return (
                 "many steps on arrays" if count > 1 or not self._form else "the rows left over at the end of an epoch"
             )
-        shapes = [tuple(leaf.shape) for leaf in tree.flatten(batches[0]) if leaf is not None]
+        shapes = [tuple(leaf.shape) for leaf in present(batches[0])]
         before, self._form = self._form, shapes
         return f"batches of shapes {shapes}" + (f" after {before}" if before else "")
 
@@ -467,7 +464,7 @@ class Engine:
             return go
 
         for i, batch in enumerate(batches, start + 1):
-            before, shape = shape, form(batch)
+            before, shape = shape, form_of(batch)
             if held and shape != before:
                 yield dispatch()
             if not held:

@@ -23,7 +23,7 @@ from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import speed
-from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
+from cornu.training.data import ArrayData, BatchData, adapt, present, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
     Engine,
@@ -241,7 +241,7 @@ class Trainer:
         return results
 
     def _track_loss(self, loss: Any, x: Any) -> None:
-        leaves = [leaf for leaf in tree.flatten(x) if leaf is not None]
+        leaves = present(x)
         if self._loss_tracker is not None:
             self._loss_tracker.update_state(loss, sample_weight=leaves[0].shape[0] if leaves else 1)
 
