@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import keras
 import numpy as np
@@ -196,20 +195,6 @@ def test_a_layer_reused_with_another_shape_names_itself_and_the_shapes() -> None
     dense(cornu.Input((4,)))
     with pytest.raises(ValueError, match=r"(?s)'reused'.*4.*5"):
         dense(cornu.Input((5,)))
-
-
-def test_a_deep_graph_is_built_in_linear_time() -> None:
-    def build(depth: int) -> float:
-        began = time.perf_counter()
-        x = inputs = cornu.Input((4,))
-        for _ in range(depth):
-            x = layers.Dense(4)(x)
-        assert len(cornu.Model(inputs, x).layers) == depth + 1
-        return time.perf_counter() - began
-
-    build(10)
-    few, many = min(build(100) for _ in range(3)), build(400)
-    assert many < 12 * few
 
 
 # subclassed

@@ -78,7 +78,7 @@ def test_text_is_looked_at_once() -> None:
     begin = time.perf_counter()
     with pytest.raises(CorruptFileError):
         parse_json(b'{"a": "' + b'\\"' * (1 << 20), "file", "member")
-    assert time.perf_counter() - begin < 2
+    assert time.perf_counter() - begin < 30  # far less; and many minutes if each began a text
 
 
 def test_a_corpus_of_both_kinds() -> None:
@@ -407,4 +407,4 @@ def test_a_table_of_differences_is_short_and_soon_made() -> None:
     with pytest.raises(cornu.base.errors.ShapeError, match="and 39980 more") as caught:
         check_fit("model 'm'", "f", first, {key: Stored((1,), "float32", list) for key in second})
     assert len(str(caught.value).splitlines()) < 30
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin < 30

@@ -1,4 +1,4 @@
-"""Twice as many layers take about twice as long: to make again, to save and to load."""
+"""Four times as many layers take about four times as long, not sixteen: to make, to make again, to save and to load."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def save_and_load(model: Any, path: Path) -> None:
 
 # What is prepared, what takes time, and how many layers.
 WORK: dict[str, tuple[Callable[[int], Any], Callable[[Any, Path], Any], int]] = {
+    "a graph": (lambda n: n, lambda n, _: chain(n), 1500),
     "a graph, last layers first": (lambda n: reversed_config(chain(n)), lambda c, _: cornu.Model.from_config(c), 1500),
     "a wide graph": (lambda n: reversed_config(wide(n)), lambda c, _: cornu.Model.from_config(c), 1000),
     "a graph's configuration": (chain, lambda model, _: model.get_config(), 1500),
@@ -74,6 +75,10 @@ def test_time_is_linear(name: str, tmp_path: Path) -> None:
         return time.process_time() - began
 
     work(prepare(10), tmp_path)
-    half, whole = prepare(count // 2), prepare(count)
-    shortest = min(seconds(half) for _ in range(2))
-    assert min(seconds(whole) for _ in range(2)) < 3 * shortest + 0.05
+    few, many = prepare(count // 4), prepare(count)
+    shorter = longer = float("inf")
+    for _ in range(6):  # a busy machine makes some times longer, not all; what is quadratic stays 16 times as long
+        shorter, longer = min(shorter, seconds(few)), min(longer, seconds(many))
+        if longer < 8 * shorter:
+            break
+    assert longer < 8 * shorter

@@ -34,7 +34,7 @@ def varied():
 
 
 def slow():
-    for i in range(20):
+    for i in range(50):
         time.sleep(0.01)
         yield X[i : i + 8], Y[i : i + 8]
 
