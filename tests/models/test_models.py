@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import torch
 
 import cornu
 from cornu import layers, saving
@@ -186,6 +189,17 @@ def test_graphs_that_do_not_hold_together() -> None:
         np.sort(layers.Dense(1)(a))
     with pytest.raises(TypeError, match="has no value yet"):
         np.asarray(a)
+    for foreign, error in (
+        (jnp.tanh, ValueError),
+        (lambda x: jnp.concatenate([x, x]), ValueError),
+        (torch.tanh, TypeError),
+        (lambda x: torch.cat([x, x]), TypeError),
+        (tf.tanh, TypeError),
+        (tf.nn.relu, TypeError),
+    ):
+        with pytest.raises(error, match="(?s)shape=.*has no value yet.*Use cornu.ops or layers") as caught:
+            foreign(a)
+        assert isinstance(caught.value, CornuError)
     with pytest.raises(ArgumentError, match="`outputs` is missing"):
         cornu.Model(inputs=a)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import threading
 import time
@@ -595,7 +596,7 @@ MISTAKES = [
     bad(lambda: cornu.Sequential([layers.Dense(2)]).evaluate(X, Y), StateError, "before `evaluate`"),
     bad(lambda: mlp("adm"), ValueError, r"Unknown optimizer 'adm'. Did you mean 'adam'\?"),
     bad(lambda: mlp(loss="mean_squared_eror"), ValueError, "Did you mean 'mean_squared_error'"),
-    bad(lambda: mlp(metrics=["acuracy"]).fit(X, Y), ValueError, "Unknown metric 'acuracy'. Did you mean 'accuracy'"),
+    bad(lambda: mlp(metrics=["acuracy"]), ValueError, "Unknown metric 'acuracy'. Did you mean 'accuracy'"),
     bad(lambda: mlp(steps_per_execution=0), ArgumentError, "steps_per_execution"),
     bad(lambda: mlp(loss=[SPARSE, "mse"]).fit(X, Y), ArgumentError, "one entry for each of the 1 outputs"),
     bad(lambda: mlp(loss={"nonsense": SPARSE}).fit(X, Y), ArgumentError, "names the output 'nonsense'"),
@@ -634,6 +635,67 @@ def test_an_output_without_a_loss_is_not_trained_and_not_asked_for(backend):
         model.fit(X, {"b": Y}, verbose=0)
 
 
+def _ending_in(*last):
+    return cornu.Sequential([cornu.Input((6,)), *last])
+
+
+class _Subclassed(cornu.Model):
+    def __init__(self, activation=None):
+        super().__init__()
+        self.inner = _ending_in(layers.Dense(3, name="last", activation=activation), layers.Dropout(0.5))
+
+    def call(self, x):
+        return self.inner(x)
+
+
+LOGITS = cornu.losses.SparseCategoricalCrossentropy(from_logits=True)
+TAKEN_FOR_LOGITS, TAKEN_FOR_PROBABILITIES = "(softmax|sigmoid) itself", r"no activation, so it makes logits"
+# model, loss, what is said
+HEADS = {
+    "softmax, logits": (lambda: _ending_in(layers.Dense(3, "softmax", name="last")), LOGITS, TAKEN_FOR_LOGITS),
+    "Softmax, logits": (lambda: _ending_in(layers.Dense(3), layers.Softmax(name="last")), LOGITS, TAKEN_FOR_LOGITS),
+    "Activation, logits": (
+        lambda: _ending_in(layers.Dense(1), layers.Activation("sigmoid", name="last")),
+        cornu.losses.BinaryCrossentropy(from_logits=True),
+        TAKEN_FOR_LOGITS,
+    ),
+    "subclassed, logits": (lambda: _Subclassed("softmax"), LOGITS, TAKEN_FOR_LOGITS),
+    "none, probabilities": (lambda: _ending_in(layers.Dense(3, name="last")), SPARSE, TAKEN_FOR_PROBABILITIES),
+    "subclassed, probabilities": (_Subclassed, SPARSE, TAKEN_FOR_PROBABILITIES),
+    "none, a function": (
+        lambda: _ending_in(layers.Dense(1, name="last")),
+        cornu.losses.binary_crossentropy,
+        TAKEN_FOR_PROBABILITIES,
+    ),
+    "none, logits": (lambda: _ending_in(layers.Dense(3)), LOGITS, None),
+    "softmax, probabilities": (_Subclassed, LOGITS, None),
+    "softplus, probabilities": (lambda: _ending_in(layers.Dense(3, "softplus")), SPARSE, None),
+    "none, squares": (lambda: _ending_in(layers.Dense(1)), "mse", None),
+    "scaled": (lambda: _ending_in(layers.Dense(3), layers.Lambda(ops.softmax)), SPARSE, None),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@everywhere
+def test_logits_taken_for_probabilities_are_told_once(head, backend, recwarn):
+    make, loss, message = HEADS[head]
+    model = make()
+    model.compile("sgd", loss)
+    for _ in range(2):
+        model.fit(X, Y % 2, verbose=0)
+    told = [str(one.message) for one in recwarn if "Output" in str(one.message)]
+    assert len(told) == (message is not None)
+    assert not told or re.search(f"{message}.*'last'|'last'.*{message}", told[0]), told
+
+
+def test_warnings_point_at_the_line_of_the_user():
+    model = _Subclassed()
+    model.compile("sgd", SPARSE)
+    with pytest.warns(UserWarning, match="makes logits") as found:
+        model.fit(X, Y, verbose=0)
+    assert found[0].filename == __file__
+
+
 DIAGNOSES = {
     "data": (np.where(np.arange(50)[:, None] == 7, np.nan, X), Y, {}, r"x holds NaN or infinity, first in row 7"),
     "target": (
@@ -643,6 +705,7 @@ DIAGNOSES = {
         "y holds NaN or infinity, first in row 4",
     ),
     "label": (X, np.where(np.arange(50) == 9, 3, Y), {}, r"label \[3\] in row 9, but the output has 3 classes"),
+    "label, subclassed": (X, np.where(np.arange(50) == 9, -1, Y), {}, r"label \[-1\] in row 9, but the output has 3"),
     "rate": (
         X,
         1.0 * Y,
@@ -659,6 +722,8 @@ def test_a_loss_that_is_not_finite_is_explained(cause, backend):
     model = cornu.Sequential([cornu.Input((6,)), layers.Dense(3, activation="softmax")])
     if compiled.get("loss") == "mse":
         model = cornu.Sequential([cornu.Input((6,)), layers.Dense(1)])
+    if cause == "label, subclassed":
+        model = _Subclassed("softmax")
     model.compile(**{"optimizer": "sgd", "loss": SPARSE, **compiled})
     with pytest.warns(UserWarning, match=f"not finite since epoch 1, step [0-9]+.*({message})"):
         model.fit(x, y, batch_size=10, verbose=0, shuffle=False, epochs=1)

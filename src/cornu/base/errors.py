@@ -24,6 +24,8 @@ Each also derives from the built-in exception Keras users would catch.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -99,6 +101,17 @@ class UnsafeFileError(FileFormatError):
     """A file that asks for something files may not do."""
 
 
+_INSIDE = {"cornu", "jax", "torch", "tensorflow", "contextlib"}
+
+
+def warn(message: str) -> None:
+    """Warn at the user's line: the innermost one that is neither Cornu's nor of a backend that called it back."""
+    level, frame = 2, sys._getframe(1)  # the caller's
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
+
+
 def plain(text: Any, most: int = 100) -> str:
     """Text from elsewhere as a message may show it: control characters escaped, at most so many characters."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)[: most + 1])
@@ -115,9 +128,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def unknown_name(kind: str, name: object, known: Iterable[str], aliases: Iterable[str] = ()) -> UnknownNameError:
     """The error for a name that no `kind` is registered under, with the nearest known one."""
     known = sorted(set(known))
+    joined = {k.replace("_", "") for k in known}
+    near = did_you_mean(str(name), [*known, *(a for a in aliases if a.lower() not in joined)])
     article = "An" if kind[0] in "aeiou" else "A"
     return UnknownNameError(
-        f"Unknown {kind} {plain(repr(name))}.{did_you_mean(str(name), [*known, *aliases])} Known: {', '.join(known)}. "
+        f"Unknown {kind} {plain(repr(name))}.{near} Known: {', '.join(known)}. "
         f"{article} {kind} of your own: pass the object itself, or register it with "
         f"`@cornu.saving.register_serializable()`."
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-from cornu.base.errors import bad_choice, did_you_mean
+from cornu.base.errors import bad_choice, did_you_mean, warn
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.history import Record
 
@@ -70,10 +69,9 @@ class MonitoredCallback(Callback):
                 hint = did_you_mean(self.monitor, known)
                 if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in known):
                     hint = " Values with 'val_' need validation_data or validation_split."
-                warnings.warn(
+                warn(
                     f"{type(self).__name__} monitors {self.monitor!r}, which is not in the logs, so it does "
                     f"nothing.{hint} "
-                    f"There are: {', '.join(known)}.",
-                    stacklevel=3,
+                    f"There are: {', '.join(known)}."
                 )
             return None

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from cornu.backend import current
 from cornu.base import tree
 from cornu.base.dtypes import standardize_dtype
-from cornu.base.errors import DTypeError, GraphError
+from cornu.base.errors import CornuError, DTypeError, GraphError
 from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core.names import auto_name
 from cornu.core.operators import Operators, ops
@@ -69,15 +69,26 @@ class KerasTensor(Operators):
             "config": {"shape": list(self.shape), "dtype": self.dtype, "keras_history": history},
         }
 
-    def _no_value(self, what: str) -> NoReturn:
-        raise DTypeError(
-            f"{self!r} has no value yet, so {what} is not possible. Use cornu.ops or layers on it; code that "
-            "needs values "
-            "belongs into a Layer's `call`, a Lambda layer, or after `model.predict`."
+    def _no_value(self, what: str, error: type[CornuError] = DTypeError) -> NoReturn:
+        raise error(
+            f"{self!r} has no value yet, so {what} is not possible. Use cornu.ops or layers on it; code that needs "
+            "values belongs into a Layer's `call`, a Lambda layer, or after `model.predict`."
         )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         self._no_value("turning it into a NumPy array (or passing it to a NumPy function)")
+
+    @property
+    def __jax_array__(self) -> NoReturn:  # a property, since JAX looks for it and then says something else
+        self._no_value("passing it to a function of JAX", GraphError)
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> NoReturn:
+        self._no_value("passing it to a function of TensorFlow")
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
+        first = next(leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, KerasTensor))
+        first._no_value(f"passing it to PyTorch's {getattr(func, '__name__', func)}")
 
     def __bool__(self) -> NoReturn:
         self._no_value("a Python `if`, `while` or `and` on it")

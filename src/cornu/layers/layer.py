@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NoReturn
 
@@ -14,7 +13,7 @@ from cornu import constraints, initializers, ops, regularizers
 from cornu.backend import B, current
 from cornu.base import policies, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError
+from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError, warn
 from cornu.base.policies import DTypePolicy
 from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core import masks
@@ -543,10 +542,9 @@ class Layer(Configurable):
         for leaf in tree.flatten(value):
             culprit = masks.dropped_by(leaf)
             if culprit is not None:
-                warnings.warn(
+                warn(
                     f"{self._label()} would use a mask, but layer {culprit!r} before it received one and does not pass "
-                    "masks on (`supports_masking` is False). Padding will be treated as data.",
-                    stacklevel=4,
+                    "masks on (`supports_masking` is False). Padding will be treated as data."
                 )
                 return
 

@@ -92,6 +92,7 @@ from cornu.metrics.regression import (
 )
 
 __all__ = [
+    "check_name",
     "resolve",
     "AUC",
     "Accuracy",
@@ -209,6 +210,12 @@ def get(identifier: Any) -> Any:
     `"accuracy"` is plain equality here: which accuracy a model means is decided by its outputs' shape, when it trains.
     """
     return _family.get(identifier)
+
+
+def check_name(identifier: Any) -> None:
+    """Raises UnknownNameError for a name that no metric has."""
+    if isinstance(identifier, str) and identifier.lower() not in _BY_SHAPE:
+        _family.find(identifier)
 
 
 def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Metric:

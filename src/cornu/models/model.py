@@ -224,7 +224,9 @@ def fitting(model: Model, leaf: Any, symbol: KerasTensor) -> Any:
     if leaf is None or not hasattr(leaf, "shape"):
         if leaf is None and getattr(operation, "optional", False):
             return None
-        raise ArgumentError(f"{model._label()}: the input {operation.name!r} should be a tensor, got {leaf!r}.")
+        raise ArgumentError(
+            f"{model._label()}: the input {operation.name!r} should be a tensor, got {type(leaf).__name__}."
+        )
     expected = symbol.shape
     if len(leaf.shape) == len(expected) - 1 and expected[-1] == 1:
         leaf = ops.expand_dims(leaf, -1)

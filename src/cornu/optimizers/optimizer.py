@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict
 
@@ -14,7 +13,7 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
-from cornu.base.errors import ArgumentError, ShapeError, StateError, did_you_mean
+from cornu.base.errors import ArgumentError, ShapeError, StateError, did_you_mean, warn
 from cornu.core import configurable
 from cornu.core.configurable import Configurable
 from cornu.core.context import name_scope
@@ -136,13 +135,12 @@ class Optimizer(Configurable):
         """The learning rate as the older arguments `lr` and `decay` would have it."""
         if "lr" in kwargs:
             learning_rate = kwargs.pop("lr")
-            warnings.warn(f"{type(self).__name__}: the argument `lr` is now called `learning_rate`.", stacklevel=5)
+            warn(f"{type(self).__name__}: the argument `lr` is now called `learning_rate`.")
         decay = kwargs.pop("decay", None)
         if decay:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: instead of `decay={decay}` pass the schedule "
-                f"`learning_rate=InverseTimeDecay({learning_rate}, 1, {decay})`, which is used now.",
-                stacklevel=5,
+                f"`learning_rate=InverseTimeDecay({learning_rate}, 1, {decay})`, which is used now."
             )
             learning_rate = InverseTimeDecay(learning_rate, 1, decay)
         return learning_rate
@@ -383,9 +381,7 @@ class Optimizer(Configurable):
                 f"{self.name}: no variable has a gradient. Does the loss depend on the model's outputs?"
             )
         if without:
-            warnings.warn(
-                f"{self.name}: no gradient for {', '.join(without)}; does the loss depend on them?", stacklevel=3
-            )
+            warn(f"{self.name}: no gradient for {', '.join(without)}; does the loss depend on them?")
         pairs = [(B.convert(g, v.dtype), v) for g, v in zip(grads, variables, strict=True) if g is not None]
         for gradient, variable in pairs:
             if tuple(gradient.shape) != variable.shape:

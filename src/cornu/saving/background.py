@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 
 from cornu.base import config
+from cornu.base.errors import warn
 
 _MOST = 3
 """Files that may wait, each of which holds its arrays."""
@@ -64,7 +64,7 @@ class Writer:
         if thread is not None:
             thread.join()
 
-    def report(self, stacklevel: int = 2) -> None:
+    def report(self) -> None:
         """Warn of what went wrong, once for each cause; raises the fatal error that a job ended with."""
         refused, self._refused = self._refused, None
         if refused is not None:
@@ -73,20 +73,18 @@ class Writer:
             cause = self._causes.pop(0)
             if cause not in self._warned:
                 self._warned.add(cause)
-                warnings.warn(
+                warn(
                     f"A {self._what} could not be written to {self._where} ({cause}). Training goes on, and the next "
-                    f"{self._what} tries again.",
-                    stacklevel=stacklevel + 1,
+                    f"{self._what} tries again."
                 )
 
-    def finish(self, stacklevel: int = 2) -> None:
+    def finish(self) -> None:
         """Wait, report, and say how many files are missing."""
         self.wait()
-        self.report(stacklevel + 1)
+        self.report()
         if self._failed:
-            warnings.warn(
+            warn(
                 f"{self._failed} of {self._failed + self._written} {self._what}s could not be written to "
-                f"{self._where}: {'; '.join(sorted(self._warned))}.",
-                stacklevel=stacklevel + 1,
+                f"{self._where}: {'; '.join(sorted(self._warned))}."
             )
         self._failed = self._written = 0

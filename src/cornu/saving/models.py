@@ -7,7 +7,6 @@ import datetime
 import io
 import json
 import re
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import h5py
 
 from cornu.base.config import load_limits as limits
-from cornu.base.errors import ArgumentError, FileFormatError
+from cornu.base.errors import ArgumentError, FileFormatError, warn
 from cornu.core import configurable
 from cornu.random.seed import run_position, set_run_position
 from cornu.saving import archive, hdf5, layout, legacy
@@ -226,9 +225,8 @@ def _read_hdf5(contents: hdf5.Contents, custom_objects: Mapping[str, Any] | None
             for i, variable in variables.items():
                 variable.assign(fitted(contents.file, f"optimizer_weights/{i}", stored[i], variable.dtype, []))
         else:
-            warnings.warn(
+            warn(
                 f"{contents.file}: the state of {model.optimizer.name}, {len(variables)} variables, begins anew: the "
-                f"file has {len(stored)} arrays of other shapes for it.",
-                stacklevel=3,
+                f"file has {len(stored)} arrays of other shapes for it."
             )
     return model

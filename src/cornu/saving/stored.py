@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from cornu.base.errors import (
     UnsafeFileError,
     did_you_mean,
     plain,
+    warn,
 )
 
 SHOWN = 20
@@ -145,4 +145,4 @@ def warn_of_nan(file: Any, spoiled: list[str]) -> None:
     """Warns of the arrays with NaN in them."""
     if spoiled:
         names = ", ".join(plain(key) for key in spoiled[:5]) + (f" and {len(spoiled) - 5} more" if spoiled[5:] else "")
-        warnings.warn(f"{plain(file, 200)} holds NaN in {names}: the model was saved after it diverged.", stacklevel=4)
+        warn(f"{plain(file, 200)} holds NaN in {names}: the model was saved after it diverged.")

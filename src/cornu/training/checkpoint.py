@@ -16,7 +16,6 @@ import random
 import re
 import sys
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from cornu.backend import B
-from cornu.base.errors import ArgumentError, FileFormatError, StateError, plain
+from cornu.base.errors import ArgumentError, FileFormatError, StateError, plain, warn
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.monitored import MonitoredCallback
 from cornu.core.names import snake_case
@@ -177,9 +176,7 @@ class Saver:
                 )
                 return _Found(path, arrays, state)
             except (FileFormatError, OSError, KeyError, TypeError) as error:
-                warnings.warn(
-                    f"The checkpoint {path.name} cannot be read, the one before it is tried: {error}", stacklevel=6
-                )
+                warn(f"The checkpoint {path.name} cannot be read, the one before it is tried: {error}")
         return None
 
     def _check_same(self, path: Path, theirs: dict[str, Any]) -> None:
@@ -251,7 +248,7 @@ class Saver:
 
     def after_steps(self, epoch: int, step: int, last: bool) -> None:
         """Save if something is due after so many steps of the epoch; after the last one the epoch's end is near."""
-        self._writer.report(stacklevel=5)
+        self._writer.report()
         every, minutes = self.settings.every_steps, self.settings.every_minutes
         due = every is not None and step % every == 0
         if minutes is not None and time.monotonic() - self._saved_at >= minutes * 60:
@@ -261,7 +258,7 @@ class Saver:
 
     def after_epoch(self, epoch: int, logs: dict[str, Any], stopped: bool, last: bool) -> None:
         """Save after every so many epochs, at the best and in the end."""
-        self._writer.report(stacklevel=5)
+        self._writer.report()
         every = self.settings.every_epochs
         monitor = self._watcher.monitor
         value = logs.get(monitor, logs.get(monitor.removeprefix("val_")))
@@ -326,7 +323,7 @@ class Saver:
         print(f"\n{what} in epoch {epoch} after step {step}: {where}.", file=sys.stderr, flush=True)
 
     def __exit__(self, *exc: object) -> None:
-        self._writer.finish(stacklevel=5)
+        self._writer.finish()
         if self._lock is not None:
             self._lock.close()
 

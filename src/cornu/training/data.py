@@ -8,7 +8,6 @@ import itertools
 import math
 import queue
 import threading
-import warnings
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from cornu.backend import current
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
-from cornu.base.errors import ArgumentError, DataError, DTypeError
+from cornu.base.errors import ArgumentError, DataError, DTypeError, warn
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight; nests of arrays, None where absent
 _TOGETHER, _TOGETHER_BYTES = 16, 2 << 20  # of which a dispatch copies all: 60 µs
@@ -357,7 +356,7 @@ def adapt(
         if given is not None:
             raise ArgumentError(f"{name} should not be given besides data that yields batches; let it yield (x, y, …).")
     if batch_size is not None and not hasattr(x, "iterate"):
-        warnings.warn("batch_size is ignored: the data yields batches already.", stacklevel=4)
+        warn("batch_size is ignored: the data yields batches already.")
     return (IndexedData if hasattr(x, "iterate") else BatchData)(x, class_weight)
 
 

@@ -1,16 +1,20 @@
-"""Why a loss became NaN or infinite: the likely cause, in the user's terms."""
+"""What is wrong with a training, in the user's terms: losses that are not finite, logits taken for probabilities."""
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from cornu import activations, layers
 from cornu.base import tree
-from cornu.base.errors import NonFiniteError
+from cornu.base.errors import NonFiniteError, warn
 from cornu.core.context import context
 from cornu.core.state import StateScope
+from cornu.losses.loss import LossFunctionWrapper
 from cornu.training.data import ArrayData, BatchData
 
 
@@ -24,7 +28,7 @@ def report(model: Any, data: ArrayData | BatchData, epoch: int, step: int, seed:
     message = f"The loss is not finite since epoch {epoch + 1}, step {step + 1}. {cause}"
     if model.debug:
         raise NonFiniteError(message)
-    warnings.warn(message, stacklevel=5)
+    warn(message)
 
 
 def explain(model: Any, data: ArrayData | BatchData, epoch: int, step: int, seed: int, inspects: bool) -> str:
@@ -48,8 +52,7 @@ def explain(model: Any, data: ArrayData | BatchData, epoch: int, step: int, seed
         or _first_bad_weight(model)
         or (
             "The data is finite; most often the learning rate is too high: lower it, or set `clipnorm` on the "
-            "optimizer. "
-            "For a loss on logits check `from_logits`."
+            "optimizer."
         )
     )
 
@@ -58,22 +61,17 @@ def _first_bad_call(model: Any, x: Any) -> str | None:
     """The first layer, innermost first, that makes something not finite of finite inputs."""
     culprits: list[Any] = []
 
-    def inspect(layer: Any, inputs: Any, outputs: Any) -> None:
+    def tell(layer: Any, inputs: Any, outputs: Any) -> None:
         if not culprits and _is_finite(inputs) and not _is_finite(outputs):
             culprits.append(layer)
 
-    context.inspect = inspect
-    try:
-        with StateScope():  # what the call assigns is forgotten
-            model(x, training=True)
-    finally:
-        context.inspect = None
+    with _told(tell), StateScope():  # what the call assigns is forgotten
+        model(x, training=True)
     if not culprits:
         return None
     return (
-        f"The first layer to make it is {culprits[0].name!r} ({type(culprits[0]).__name__}): its inputs are "
-        "finite, its "
-        "outputs are not."
+        f"The first layer to make it is {culprits[0].name!r} ({type(culprits[0]).__name__}): its inputs are finite, "
+        "its outputs are not."
     )
 
 
@@ -91,8 +89,10 @@ def _bad_row(leaf: Any) -> int | None:
 
 def _bad_label(model: Any, data: ArrayData) -> str | None:
     """A label outside of the classes, where the loss wants class indices."""
-    losses = model._compiled_loss.losses if model._compiled_loss is not None else []
-    for loss, y, output in zip(losses, tree.flatten(data.y), tree.flatten(getattr(model, "output", [])), strict=False):
+    compiled = model._compiled_loss
+    if compiled is None:
+        return None
+    for loss, y, output in zip(compiled.losses, tree.flatten(data.y), compiled.outputs, strict=False):
         if loss is None or "sparse_categorical" not in getattr(loss, "name", "") or y is None:
             continue
         classes, labels = output.shape[-1], np.asarray(y)
@@ -102,9 +102,8 @@ def _bad_label(model: Any, data: ArrayData) -> str | None:
         if bad.any():
             row = int(np.argmax(bad.reshape(len(labels), -1).any(axis=1)))
             return (
-                f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}, but the "
-                f"output has {classes} "
-                f"classes, so labels should lie within 0 … {classes - 1}."
+                f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}, but the output has "
+                f"{classes} classes, so labels should lie within 0 … {classes - 1}."
             )
     return None
 
@@ -115,8 +114,59 @@ def _first_bad_weight(model: Any) -> str | None:
         for weight in layer._own_weights:
             if not np.isfinite(weight.numpy().astype("float32")).all():
                 return (
-                    f"Weights are not finite any more, first {weight.path!r} of layer {layer.name!r}: its "
-                    "gradient overflowed. "
-                    "Lower the learning rate, or set `clipnorm` on the optimizer."
+                    f"Weights are not finite any more, first {weight.path!r} of layer {layer.name!r}: its gradient "
+                    "overflowed. Lower the learning rate, or set `clipnorm` on the optimizer."
                 )
     return None
+
+
+@contextlib.contextmanager
+def _told(tell: Callable[[Any, Any, Any], None]) -> Iterator[None]:
+    """Call `tell(layer, inputs, outputs)` after every layer called within the `with` block, inner ones first."""
+    context.inspect = tell
+    try:
+        yield
+    finally:
+        context.inspect = None
+
+
+def with_makers(call: Callable[[], Any]) -> tuple[Any, list[Any]]:
+    """The outputs of `call`, and for each leaf the innermost layer that made it, None for what no layer made."""
+    found: dict[int, tuple[Any, Any]] = {}
+
+    def tell(layer: Any, inputs: Any, outputs: Any) -> None:
+        for leaf in tree.flatten(outputs):
+            found.setdefault(id(leaf), (leaf, layer))  # what is kept keeps its id
+
+    with _told(tell):
+        outputs = call()
+    return outputs, [found.get(id(leaf), (None, None))[1] for leaf in tree.flatten(outputs)]
+
+
+def check_logits(loss: Any, layer: Any, output: str) -> None:
+    """Warn of a loss that takes the logits its output's layer makes for probabilities, or the other way round."""
+    expected = _takes_logits(loss)
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, layers.Softmax):
+        activation = activations.softmax
+    what = f"Output {output!r}: the loss {getattr(loss, 'name', loss)!r}"
+    which = f"layer {getattr(layer, 'name', None)!r} ({type(layer).__name__})"
+    if expected and activation in (activations.softmax, activations.sigmoid):
+        warn(
+            f"{what} has from_logits=True and applies {activation.__name__} itself, but {which} has done so already. "
+            "Leave one of them out."
+        )
+    elif expected is False and activation is activations.linear and hasattr(layer, "kernel"):
+        warn(
+            f"{what} takes probabilities, but {which} has no activation, so it makes logits. Give the layer "
+            "activation='softmax' or 'sigmoid', or pass the loss as an object with from_logits=True."
+        )
+
+
+def _takes_logits(loss: Any) -> bool | None:
+    """Whether one of our losses takes logits; None for those that take neither these nor probabilities."""
+    found: bool | None = getattr(loss, "from_logits", None)
+    if found is None and isinstance(loss, LossFunctionWrapper) and loss.fn.__module__.startswith("cornu."):
+        parameter = inspect.signature(loss.fn).parameters.get("from_logits")
+        found = None if parameter is None else loss._kwargs.get("from_logits", parameter.default)
+    return found

@@ -86,8 +86,7 @@ def check_target(y: Any, y_pred: Any, loss: Any, name: str) -> None:
         if len(a) == len(b) and a[-1] not in (1, None) and a[-1] == b[-1] and b[-1] != 1:
             raise ShapeError(
                 f"Output {name!r}: the loss {kind!r} wants class indices, got targets of shape {a}, which look "
-                "one-hot. "
-                "Use loss='categorical_crossentropy', or targets.argmax(-1)."
+                "one-hot. Use loss='categorical_crossentropy', or targets.argmax(-1)."
             )
         return
     if "categorical_crossentropy" in kind and b and b[-1] not in (1, None) and (len(a) < len(b) or a[-1] == 1):
@@ -105,7 +104,7 @@ class CompiledLoss:
     """The losses of all outputs, weighted and summed; keeps a mean of each where there are several."""
 
     def __init__(self, loss: Any, loss_weights: Any, y: Any, y_pred: Any, names: list[str]) -> None:
-        self.names = names
+        self.names, self.outputs = names, tree.flatten(y_pred)
         found = per_output("loss", loss, y_pred, names)
         self.losses = [self._resolve(one) for one in found]
         weights = (
@@ -121,13 +120,10 @@ class CompiledLoss:
         for name, one, target in zip(names, self.losses, targets, strict=True):
             if one is not None and target is None:
                 raise ArgumentError(
-                    f"Output {name!r} has the loss {getattr(one, 'name', one)!r} but no target: y should hold "
-                    "one for each "
-                    "output with a loss. Set its loss to None if it should not be trained."
+                    f"Output {name!r} has the loss {getattr(one, 'name', one)!r} but no target: y should hold one for "
+                    "each output with a loss. Set its loss to None if it should not be trained."
                 )
-            if one is None and target is not None and loss_weights is not None and len(names) > 1:
-                continue
-        for one, target, output, name in zip(self.losses, targets, tree.flatten(y_pred), names, strict=True):
+        for one, target, output, name in zip(self.losses, targets, self.outputs, names, strict=True):
             if one is not None and hasattr(target, "shape"):
                 check_target(target, output, one, name)
         active = sum(one is not None for one in self.losses)

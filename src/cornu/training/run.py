@@ -6,13 +6,12 @@ import contextlib
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from cornu.backend import B
 from cornu.base import config
-from cornu.base.errors import DataError
+from cornu.base.errors import DataError, warn
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
 from cornu.training import diagnosis
@@ -57,9 +56,7 @@ class Run(Listener):
         """All epochs; the history."""
         model, told = self.model, self.callbacks
         if isinstance(self.data, BatchData) and self.data.endless and self.total is None and self.epochs > 1:
-            warnings.warn(
-                "The data is a generator, which ends once: give steps_per_epoch for several epochs.", stacklevel=3
-            )
+            warn("The data is a generator, which ends once: give steps_per_epoch for several epochs.")
         told.set_params({"epochs": self.epochs, "steps": self.total, "verbose": verbose})
         model.stop_training = False
         with contextlib.ExitStack() as stack:
@@ -115,10 +112,9 @@ class Run(Listener):
                 f"The data ended: epoch {self.epoch + 1} had no batch left. Yield more, or train fewer epochs."
             )
         if self.steps is not None and self.count < self.steps and not model.stop_training:
-            warnings.warn(
+            warn(
                 f"The data ended after {self.count} of {self.steps} steps in epoch {self.epoch + 1}; training stops "
-                "there. It should yield at least steps_per_epoch × epochs batches.",
-                stacklevel=4,
+                "there. It should yield at least steps_per_epoch × epochs batches."
             )
             model.stop_training = True
         logs = dict(found.fetch()) if found is not None else dict(at.logs or {})

@@ -84,7 +84,10 @@ def _advice(model: Any, engine: Any, watch: Stopwatch, total: float, steps: int)
         return f"a step that can be recorded; this one runs op by op: {reason}."
     if share.get("compile", 0) > 0.2:
         if sum(" after " in line for line in watch.programs) > 2:
-            return "fewer shapes: each new one compiles a program. Pad batches to a few sizes, or drop the last one."
+            return (
+                "fewer shapes: each new one compiles a program. Pad batches to a few sizes (for sequences "
+                "utils.BucketedSequences does), or drop the last one."
+            )
         hint = "" if config.compilation_cache() else " Switch the compilation cache on."
         return f"more epochs or steps: most of the time went to compiling, which happens once.{hint}"
     if share.get("data", 0) > 0.3:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cornu import metrics as metrics_module
 from cornu import optimizers
 from cornu.backend import B
 from cornu.base import config, tree
@@ -22,7 +23,7 @@ from cornu.core.tracking import changes, find
 from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
-from cornu.training import speed
+from cornu.training import diagnosis, speed
 from cornu.training.data import ArrayData, BatchData, adapt, present, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
@@ -103,8 +104,10 @@ class Trainer:
             "steps_per_execution": steps_per_execution,
             "jit_compile": jit_compile,
         }
-        for one in tree.flatten(loss):
-            CompiledLoss._resolve(one)  # unknown names are errors here, not at the first step
+        for one in tree.flatten(loss):  # unknown names are errors here, not at the first step
+            CompiledLoss._resolve(one)
+        for one in tree.flatten((metrics, weighted_metrics)):
+            metrics_module.check_name(one)
         self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile
         self.steps_per_execution = steps_per_execution
         self.stop_training = False
@@ -334,7 +337,13 @@ class Trainer:
             return
         if not self._defines_call():  # type: ignore[attr-defined]
             return
-        y_pred = build_by_tracing(self, lambda arrays: self(arrays, training=False), x)  # type: ignore[operator]
+        makers: list[Any] = []
+
+        def forward(arrays: Any) -> Any:
+            y_pred, makers[:] = diagnosis.with_makers(lambda: self(arrays, training=False))  # type: ignore[operator]
+            return y_pred
+
+        y_pred = build_by_tracing(self, forward, x)
         self.built = True
         if not wanted or not has_objectives or y is None:
             return
@@ -342,6 +351,8 @@ class Trainer:
         y_specs = tree.map_structure(lambda leaf: None if leaf is None else Spec.of(leaf).batched(), y)
         if arguments["loss"] is not None:
             self._compiled_loss = CompiledLoss(arguments["loss"], arguments["loss_weights"], y_specs, y_pred, names)
+            for loss, maker, name in zip(self._compiled_loss.losses, makers, names, strict=True):
+                diagnosis.check_logits(loss, maker, name)
         if arguments["metrics"] is not None or arguments["weighted_metrics"] is not None:
             self._compiled_metrics = CompiledMetrics(
                 arguments["metrics"], arguments["weighted_metrics"], y_specs, y_pred, names

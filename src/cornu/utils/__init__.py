@@ -7,6 +7,7 @@ from cornu.base.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "BucketedSequences": "cornu.training.bucketed",
         "CustomObjectScope": "cornu.core.configurable",
         "Progbar": "cornu.callbacks.progress",
         "PyDataset": "cornu.training.py_dataset",

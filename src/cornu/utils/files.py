@@ -16,7 +16,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cornu.base import config
-from cornu.base.errors import ArgumentError, DownloadError
+from cornu.base.errors import ArgumentError, DownloadError, warn
 from cornu.utils.archives import extract_archive
 
 if sys.platform == "win32":
@@ -114,7 +113,7 @@ def _cached(
         if file := found():  # another process was faster
             return file, False
         if target.exists() and not force:
-            warnings.warn(f"{target} fails its {algorithm} checksum; it is downloaded again.", stacklevel=3)
+            warn(f"{target} fails its {algorithm} checksum; it is downloaded again.")
         download(origin, target, digest, algorithm)
         return target, True
 

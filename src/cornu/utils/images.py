@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from cornu.base import config
-from cornu.base.errors import ArgumentError, MissingDependencyError, ShapeError, bad_choice
+from cornu.base.errors import ArgumentError, MissingDependencyError, ShapeError, bad_choice, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +71,7 @@ def save_img(
     img = array_to_img(x, data_format, scale)
     suffix = file_format or (os.path.splitext(path)[1][1:] if isinstance(path, (str, os.PathLike)) else "")
     if img.mode == "RGBA" and suffix.lower() in ("jpg", "jpeg"):
-        warnings.warn("JPEG has no transparency; the image is saved as RGB.", stacklevel=2)
+        warn("JPEG has no transparency; the image is saved as RGB.")
         img = img.convert("RGB")
     img.save(path, format="jpeg" if file_format and file_format.lower() == "jpg" else file_format, **kwargs)
 

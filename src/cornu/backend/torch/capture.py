@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
 from cornu.base import tree
+from cornu.base.errors import warn
 
 aten = torch.ops.aten
 _SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default, aten.lift.default}
@@ -475,10 +476,7 @@ class Captured:
             except UncapturableError as error:
                 self.reason = str(error)
                 if self.thorough:
-                    warnings.warn(
-                        f"jit_compile=True: the step runs as it is, not compiled: {error}. {_where(error)}",
-                        stacklevel=2,
-                    )
+                    warn(f"jit_compile=True: the step runs as it is, not compiled: {error}. {_where(error)}")
                 return None, [], None
             finally:
                 active.recorder = None
