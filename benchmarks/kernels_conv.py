@@ -2,7 +2,7 @@
 
 Run as `python benchmarks/kernels_conv.py [rounds] [--few]`. A step is the loss and all gradients, ten of them within
 one device loop; printed are medians in ms a step, the lowerings taking turns. `backend` is what the JAX backend uses:
-`axes`, or with few filters XLA's own forwards and by the image. `--few` is Conv(16)-pool-Conv(16) on 16 channels.
+`axes`, or where that keeps fewer numbers patches of rows. `--few` is Conv(16)-pool-Conv(16) on 16 channels.
 """
 
 from __future__ import annotations

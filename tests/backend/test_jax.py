@@ -14,7 +14,10 @@ from cornu.base import config
 
 CASES = {  # the op, shape of the images, shape of the kernel, what else the convolution is given
     "plain": (ops.conv, (8, 12, 12, 16), (3, 3, 16, 64), {}),
-    "few filters": (ops.conv, (8, 12, 12, 16), (3, 3, 16, 16), {"padding": "same"}),
+    "by rows": (ops.conv, (8, 16, 16, 16), (3, 3, 16, 16), {"padding": "same"}),
+    "by rows, uneven": (ops.conv, (8, 17, 15, 16), (4, 3, 16, 16), {"padding": "same"}),
+    "by rows, with gaps": (ops.conv, (8, 25, 15, 16), (3, 2, 16, 16), {"padding": "same", "dilation_rate": 2}),
+    "by rows, at the edge": (ops.conv, (4, 40, 13, 16), (3, 3, 16, 16), {}),
     "strides": (ops.conv, (8, 13, 13, 16), (3, 3, 16, 64), {"strides": 2, "padding": "same"}),
     "dilation": (ops.conv, (8, 13, 13, 16), (3, 3, 16, 64), {"dilation_rate": 2}),
     "groups": (ops.conv, (8, 12, 12, 16), (3, 3, 4, 64), {}),
@@ -69,8 +72,9 @@ def test_what_predicts_is_xlas_and_what_derives_is_by_patches(case):
     predicting, deriving = primitives(forward, x, kernel), primitives(backward, x, kernel)
     assert "conv_general_dilated" in predicting
     assert "dot_general" not in predicting
-    assert {"dot_general"} <= deriving
-    assert ("conv_general_dilated" in deriving) == (case == "few filters")
+    assert "dot_general" in deriving
+    assert "conv_general_dilated" not in deriving
+    assert ("cornu_overlaid" in deriving) == case.startswith("by rows")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -90,6 +94,33 @@ def test_the_forms_agree_in_values_and_both_derivatives(case):
     for gradient, direction in zip(back, (dx, dkernel), strict=True):
         part = conv(dx, kernel) if direction is dx else conv(x, dkernel)
         np.testing.assert_allclose(jnp.vdot(gradient, direction), jnp.vdot(cotangent, part), rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("by rows")])
+def test_what_is_computed_by_rows_is_mapped_and_derived_twice(case):
+    op, image, window, options = CASES[case]
+    images, kernel = arrays((3, 2, *image[1:]), window)
+
+    def loss(x, kernel):
+        return jnp.sum(ops.tanh(op(x, kernel, **options)) * 0.1)
+
+    each = jnp.stack([jax.grad(loss, 1)(x, kernel) for x in images])
+    np.testing.assert_allclose(jax.vmap(jax.grad(loss, 1), (0, None))(images, kernel), each, rtol=1e-4, atol=1e-4)
+    turned = jax.vmap(jax.grad(loss), (2, None), 1)(jnp.moveaxis(images, 0, 2), kernel)
+    np.testing.assert_allclose(turned[:, 1], jax.grad(loss)(images[1], kernel), rtol=1e-4, atol=1e-5)
+    step = 1e-2 * kernel
+
+    def slope(kernel):
+        return jnp.vdot(jax.grad(loss, 1)(images[0], kernel), step)
+
+    second = jnp.vdot(jax.grad(slope)(kernel), step)
+    below, above = slope(kernel - step), slope(kernel + step)
+    np.testing.assert_allclose(second, (above - below) / 2, rtol=1e-2)
+
+
+def test_16_bits_are_not_summed_by_rows():
+    x, kernel = (jnp.asarray(a, "bfloat16") for a in arrays((8, 16, 16, 16), (3, 3, 16, 16)))
+    assert "cornu_overlaid" not in primitives(jax.grad(lambda x, k: jnp.sum(ops.conv(x, k))), x, kernel)
 
 
 @pytest.mark.parametrize("window", [(3, 3), (3, 3, 3)])
