@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -64,14 +65,20 @@ def test_file_and_environment(tmp_path):
     assert python(PRINT, tmp_path, CORNU_BACKEND="jax").stdout.split()[2] == "jax"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"flotx": "float16"}', '{"floatx": "int8"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"flotx": "float16"}', '{"floatx": "int8"}', '{"backend": 3}', '{"epsilon": "small"}']
+)
 def test_a_bad_file_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     done = python("import cornu; cornu.config.floatx()", tmp_path)
     assert done.returncode
-    assert "ArgumentError" in done.stderr
-    if "int8" not in text:
-        assert "config.json" in done.stderr
+    assert re.search(f"ArgumentError: .*{tmp_path / 'config.json'}", done.stderr)
+
+
+@pytest.mark.parametrize("given", [{"CORNU_BACKEND": "jaxx"}, {"CORNU_FLOATX": "int8"}])
+def test_a_bad_variable_is_named(tmp_path, given):
+    done = python("import cornu; cornu.config.floatx()", tmp_path, **given)
+    assert re.search(f"ArgumentError: The environment variable {next(iter(given))}: ", done.stderr)
 
 
 def test_scopes_nest_and_are_local_to_their_thread():

@@ -97,16 +97,18 @@ def _load() -> None:
         "max_steps_per_epoch": set_max_steps_per_epoch,
         "compilation_cache": set_compilation_cache,
     }
-    for key, value in found.items():
-        if key not in setters:
-            raise bad_choice(f"A setting in {file}", key, setters)
-        setters[key](value)
+    if unknown := [key for key in found if key not in setters]:
+        raise bad_choice(f"A setting in {file}", unknown[0], setters)
+    given = [(key, value, f"The settings file {file}") for key, value in found.items()]
+    for key, name in (("floatx", "CORNU_FLOATX"), ("backend", "CORNU_BACKEND")):
+        given += [(key, os.environ[name], f"The environment variable {name}")] if os.environ.get(name) else []
+    for key, value, source in given:
+        try:
+            setters[key](value)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"{source}: {error}") from None
     if "CORNU_COMPILATION_CACHE" in os.environ:
         set_compilation_cache(os.environ["CORNU_COMPILATION_CACHE"] not in ("0", "off", "false"))
-    if "CORNU_FLOATX" in os.environ:
-        set_floatx(os.environ["CORNU_FLOATX"])
-    if os.environ.get("CORNU_BACKEND"):
-        set_backend(os.environ["CORNU_BACKEND"])
 
 
 def floatx() -> str:
