@@ -204,6 +204,17 @@ def test_graphs_that_do_not_hold_together() -> None:
         cornu.Model(inputs=a)
 
 
+def test_a_call_without_a_return_and_an_argument_that_is_not_there_are_told() -> None:
+    class Forgotten(layers.Layer):
+        def call(self, x):
+            x + 1
+
+    with pytest.raises(ArgumentError, match="'mine' .Forgotten.: its `call` returned None. Is a `return` missing"):
+        cornu.Sequential([cornu.Input((4,)), Forgotten(name="mine")])
+    with pytest.raises(ArgumentError, match="Dense has no argument 'activaton'. Did you mean 'activation'"):
+        layers.Dense(3, activaton="relu")
+
+
 def test_a_layer_reused_with_another_shape_names_itself_and_the_shapes() -> None:
     dense = layers.Dense(3, name="reused")
     dense(cornu.Input((4,)))

@@ -597,6 +597,7 @@ MISTAKES = [
     bad(lambda: mlp("adm"), ValueError, r"Unknown optimizer 'adm'. Did you mean 'adam'\?"),
     bad(lambda: mlp(loss="mean_squared_eror"), ValueError, "Did you mean 'mean_squared_error'"),
     bad(lambda: mlp(metrics=["acuracy"]), ValueError, "Unknown metric 'acuracy'. Did you mean 'accuracy'"),
+    bad(lambda: mlp(loss=lambda y, y_pred: None).fit(X, Y), ArgumentError, "The loss '<lambda>' returned None. Is a"),
     bad(lambda: mlp(steps_per_execution=0), ArgumentError, "steps_per_execution"),
     bad(lambda: mlp(loss=[SPARSE, "mse"]).fit(X, Y), ArgumentError, "one entry for each of the 1 outputs"),
     bad(lambda: mlp(loss={"nonsense": SPARSE}).fit(X, Y), ArgumentError, "names the output 'nonsense'"),

@@ -13,7 +13,7 @@ from cornu import constraints, initializers, ops, regularizers
 from cornu.backend import B, current
 from cornu.base import policies, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError, warn
+from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError, did_you_mean, warn
 from cornu.base.policies import DTypePolicy
 from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core import masks
@@ -111,9 +111,11 @@ class Layer(Configurable):
             ):
                 del kwargs[key]
         if kwargs:
+            known = self._parameter_names()
+            hints = "".join(did_you_mean(key, known) for key in kwargs)
             raise ArgumentError(
-                f"{type(self).__name__} has no argument {', '.join(map(repr, kwargs))}. "
-                f"It takes: {', '.join(self._parameter_names())}."
+                f"{type(self).__name__} has no argument {', '.join(map(repr, kwargs))}.{hints} "
+                f"It takes: {', '.join(known)}."
             )
         if name is not None and not isinstance(name, str):
             raise ArgumentError(f"A layer's name should be a string, got {name!r}.")
@@ -568,7 +570,10 @@ class Layer(Configurable):
             outputs = tree.map_shape_structure(lambda shape: KerasTensor(tuple(shape), self.compute_dtype), shapes)
             Node(self, args, kwargs, outputs)
             return outputs
-        return record(self, self.__call__, args, kwargs, self._identity(), lambda: self.variables)
+        outputs = record(self, self.__call__, args, kwargs, self._identity(), lambda: self.variables)
+        if outputs is None:
+            raise ArgumentError(f"{self._label()}: its `call` returned None. Is a `return` missing?")
+        return outputs
 
     def _identity(self) -> Any:
         """Equal for layers of ours that compute the same: class, arguments and number of changes since; else None."""

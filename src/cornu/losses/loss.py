@@ -60,6 +60,8 @@ class Loss(Configurable):
         if sample_weight is not None and not tree.is_nested(y_pred) and len(y_pred.shape) == 1:
             y_pred = ops.expand_dims(y_pred, -1)  # one value a sample, each with its own weight
         values = self.call(y_true, y_pred)
+        if values is None:
+            raise ArgumentError(f"The loss {self.name!r} returned None. Is a `return` missing?")
         own_mask = get_mask(values)
         mask = own_mask if mask is None else mask if own_mask is None else ops.logical_and(mask, own_mask)
         return reduce(values, sample_weight, mask, self.reduction, self.dtype, self.name)
