@@ -16,6 +16,7 @@ import tensorflow as tf
 import cornu
 from cornu import layers, ops
 from cornu.backend import B
+from cornu.backend.tensorflow import TensorflowBackend, _gains_by_xla
 from cornu.base import config
 from cornu.base.errors import BackendMismatchError, OpError
 from cornu.core.variable import Variable
@@ -448,12 +449,74 @@ def test_lstms_run_as_one_kernel_and_have_second_derivatives_without_it() -> Non
     assert np.isfinite(model.fit(x, x[:, 0, :1], verbose=0).history["loss"][0])
 
 
+def _asserted(x):
+    tf.debugging.assert_less(tf.reduce_max(x), 100.0)
+    return x
+
+
+# a layer between the input (4, 3) and the output, and whether XLA compiles the steps
+XLA: dict[str, tuple[Callable[[], Any], bool]] = {
+    "products": (lambda: layers.Dense(4, activation="gelu"), True),
+    "attention": (lambda: layers.MultiHeadAttention(2, 4), True),
+    "a loop": (lambda: layers.GRU(3, return_sequences=True), True),
+    "a kernel of TensorFlow's": (lambda: layers.LSTM(3, return_sequences=True), False),
+    "convolutions": (lambda: layers.Conv1D(3, 2), False),
+    "pooling": (lambda: layers.MaxPooling1D(), False),
+    "random numbers": (lambda: layers.Dropout(0.5), False),
+    "assertions": (lambda: layers.Lambda(_asserted), False),
+    "Python, which XLA refuses": (
+        lambda: layers.Lambda(lambda x: tf.ensure_shape(tf.numpy_function(lambda a: 2 * a, [x], "float32"), x.shape)),
+        False,
+    ),
+}
+
+
+class _Attending(layers.Layer):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x, x) if isinstance(self.inner, layers.MultiHeadAttention) else self.inner(x)
+
+
+@pytest.mark.parametrize("case", XLA)
+def test_xla_is_chosen_by_the_ops_of_a_program(case, monkeypatch):
+    make, expected = XLA[case]
+    asked = []
+    inner = _Attending(make())
+    model = cornu.Sequential([cornu.Input((4, 3)), inner, layers.Flatten(), layers.Dense(1)])
+    x = tf.random.stateless_uniform((24, 4, 3), (1, 2))
+    original = TensorflowBackend._traced
+
+    def spy(self, fn, given, arrays, xla):
+        asked.append(xla)
+        return original(self, fn, given, arrays, xla)
+
+    monkeypatch.setattr(TensorflowBackend, "_traced", spy)
+    model.compile("sgd", "mse")
+    losses = model.fit(x, x[:, 0, :1], batch_size=8, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert asked == ([True] if expected else [True, False])
+    asked.clear()
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(x, x[:, 0, :1], batch_size=8, epochs=2, verbose=0)
+    assert asked == [False]
+
+
+def test_large_programs_are_left_to_tensorflow(monkeypatch):
+    program = tf.function(lambda x: tf.tanh(x) + 1.0).get_concrete_function(tf.ones(3))
+    assert _gains_by_xla(program.graph)
+    monkeypatch.setattr("cornu.backend.tensorflow._MOST_OPS", 3)
+    assert not _gains_by_xla(program.graph)
+
+
 def test_xla_compiles_one_program_for_all_dispatches_of_a_fit(tmp_path):
     """In a process of its own, where XLA writes down what it compiles."""
     code = (
         "import cornu, numpy as np\n"
         "model = cornu.Sequential([cornu.Input((4,)), cornu.layers.Dense(2)])\n"
-        "model.compile('adam', 'mse', jit_compile=True)\n"
+        "model.compile('adam', 'mse')\n"
         "model.fit(np.ones((320, 4)), np.ones((320, 2)), epochs=3, verbose=0)\n"
     )
     environment = {

@@ -45,6 +45,8 @@ class Backend(ABC):
     errors: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError)
     """What the framework raises for bad arguments."""
     loops_in_python = False
+    needs_compiler = False
+    """Whether there are no programs without the thorough compiler, so that jit_compile=False means op by op."""
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
 
     concrete: type | None = None
@@ -459,10 +461,13 @@ class Backend(ABC):
         """`fn` of each entry along the leading axis of the nest `xs`, all at once, stacked."""
 
     @abstractmethod
-    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+    ) -> Callable[..., Any]:
         """`fn` compiled; with `donate` the buffers of its first argument may be reused for its results.
 
-        `thorough`, where the framework has a compiler that takes long and may win: asked for by `jit_compile=True`.
+        `thorough`, where the framework has a compiler that takes long and may win: True asks for it
+        (`jit_compile=True`), None leaves it to the backend, which decides by the program and not by the clock.
         NumPy arrays among the arguments go to the device.
         """
 

@@ -160,6 +160,8 @@ class Engine:
         self.because = "the first step"
         compiled = model._compiles
         self._compile = functools.partial(B.compile, donate=True, thorough=model.jit_compile is True)
+        wished = None if model.jit_compile == "auto" else bool(model.jit_compile)  # of what runs the longest
+        self._compile_loop = functools.partial(B.compile, donate=True, thorough=wished)
         self._single = self._compile(self._single_step) if compiled else self._single_step
         self._resident: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self.eager = not compiled
@@ -244,7 +246,7 @@ class Engine:
             values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
             return values, self._report(values, logs), bad
 
-        self._resident[key] = self._compile(many), self._compile(tail)
+        self._resident[key] = self._compile_loop(many), self._compile(tail)
         return self._resident[key]
 
     # running them

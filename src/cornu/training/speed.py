@@ -79,7 +79,7 @@ def _advice(model: Any, engine: Any, watch: Stopwatch, total: float, steps: int)
     share = {part: seconds / total for part, seconds in watch.seconds.items()}
     single = watch.counts["dispatches"] >= steps > 1
     if engine.eager:
-        return "compiling: run_eagerly=True (or jit_compile=False) runs every op by itself."
+        return "compiling: run_eagerly=True (on JAX also jit_compile=False) runs every op by itself."
     if reason := engine.why_slow():
         return f"a step that can be recorded; this one runs op by op: {reason}."
     if share.get("compile", 0) > 0.2:

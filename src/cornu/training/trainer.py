@@ -86,6 +86,8 @@ class Trainer:
 
         `loss`, `metrics` and `loss_weights` may be lists or dicts by output. `steps_per_execution` fixes how many steps
         run in one dispatch (`"auto"` adapts it). `run_eagerly=True` runs Python step by step, for debugging.
+        `jit_compile` asks for XLA or torch.compile (True), does without (False; on JAX, which has no other programs,
+        step by step), or leaves it to the backend.
         """
         if isinstance(steps_per_execution, bool) or (steps_per_execution != "auto" and int(steps_per_execution) < 1):
             raise ArgumentError(f"steps_per_execution should be 'auto' or a positive int, got {steps_per_execution!r}.")
@@ -118,7 +120,8 @@ class Trainer:
 
     @property
     def _compiles(self) -> bool:
-        return not getattr(self, "run_eagerly", False) and getattr(self, "jit_compile", "auto") is not False
+        without = getattr(self, "jit_compile", "auto") is False and B.needs_compiler
+        return not getattr(self, "run_eagerly", False) and not without
 
     # what subclasses may override
 

@@ -104,6 +104,7 @@ class JaxBackend(NamespaceBackend):
 
     name = "jax"
     array_types = (jax.Array,)
+    needs_compiler = True
     native: ClassVar[Mapping[str, Callable[..., Any]]] = {
         "relu": lambda x: _relu(x) if jnp.issubdtype(x.dtype, jnp.floating) else NotImplemented
     }
@@ -385,7 +386,9 @@ class JaxBackend(NamespaceBackend):
     def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
         return jax.vmap(fn)(xs)
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+    ) -> Callable[..., Any]:
         # LLVM's first level takes 10 to 25 % off the time to compile, and steps are as fast as at its third, measured
         # on eight workloads of `benchmarks/data.py`. Only what is no part of another program may choose, as a step is.
         quick = donate and not thorough and self._platform == "cpu"

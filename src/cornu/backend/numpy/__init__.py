@@ -281,7 +281,9 @@ class NumpyBackend(NamespaceBackend):
         count = len(tree.flatten(xs)[0])
         return self.scan(lambda _, x: (None, fn(x)), None, xs, count, False, 1)[1]
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+    ) -> Callable[..., Any]:
         return fn
 
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:

@@ -358,8 +358,11 @@ class TensorflowBackend(NamespaceBackend):
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array, Array] | None:
-        if self._local.depth > 1 or self._local.xla or xs.dtype not in (tf.float32, tf.float16) or not xs.shape[0]:
-            return None  # its gradient has none, and XLA does not know it
+        if self._local.depth > 1 or xs.dtype not in (tf.float32, tf.float16) or not xs.shape[0]:
+            return None  # its gradient has none
+        if self._local.xla:
+            self._local.misses_kernel = True
+            return None
         bias = tf.zeros(kernel.shape[1:], xs.dtype) if bias is None else bias
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -462,7 +465,9 @@ class TensorflowBackend(NamespaceBackend):
 
     # the engine
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+    ) -> Callable[..., Any]:
         programs: dict[Any, tuple[Any, _Form]] = {}
 
         def run(*args: Any) -> Any:
@@ -488,7 +493,20 @@ class TensorflowBackend(NamespaceBackend):
 
         return run
 
-    def _program(self, fn: Callable[..., Any], given: _Form, arrays: list[Array], xla: bool) -> tuple[Any, _Form]:
+    def _program(
+        self, fn: Callable[..., Any], given: _Form, arrays: list[Array], thorough: bool | None
+    ) -> tuple[Any, _Form]:
+        if thorough is False:
+            return self._traced(fn, given, arrays, False)
+        self._local.misses_kernel = False
+        program, form = self._traced(fn, given, arrays, True)
+        if thorough:
+            return program, form
+        if self._local.misses_kernel or not _gains_by_xla(program.graph):
+            return self._traced(fn, given, arrays, False)
+        return _or_else(program, lambda: self._traced(fn, given, arrays, False)[0]), form
+
+    def _traced(self, fn: Callable[..., Any], given: _Form, arrays: list[Array], xla: bool) -> tuple[Any, _Form]:
         form = _Form()
 
         def flat(*arrays: Array) -> list[Array]:
@@ -531,11 +549,46 @@ class TensorflowBackend(NamespaceBackend):
         return primitives.argsort(ranks)
 
 
+# XLA:CPU takes 30 times as long as TensorFlow for convolutions and pooling, and twice for random numbers. It leaves
+# assertions out, and knows neither Python nor texts, of which it says so in its first run (`_or_else`).
+_NOT_FOR_XLA = ("Conv", "Depthwise", "MaxPool", "AvgPool", "StatelessRandom", "StatelessTruncated", "Assert")
+_MOST_OPS = (
+    2500  # of a transformer of two blocks 2,034: a step of 95 ms for 115, a second more to compile; of four none
+)
+
+
+def _gains_by_xla(graph: Any) -> bool:
+    """Whether XLA makes the steps of a program shorter by more than it takes to compile it, by the ops in it.
+
+    It makes one kernel of small ones: of the plain step 784-128-10 keeps 0.27, iris 0.6, a GRU 0.36.
+    """
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return len(nodes) <= _MOST_OPS and not any(node.op.startswith(_NOT_FOR_XLA) for node in nodes)
+
+
+def _or_else(program: Any, make: Callable[[], Any]) -> Callable[..., Any]:
+    """`program`, or if XLA refuses it in its first run the one that `make` makes."""
+    chosen = None
+
+    def run(*arrays: Array) -> Any:
+        nonlocal chosen
+        if chosen is None:
+            chosen = program
+            try:
+                return program(*arrays)
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError):
+                chosen = make()
+        return chosen(*arrays)
+
+    return run
+
+
 class _Local(threading.local):
-    """What is going on in this thread: how many differentiations, and whether for XLA."""
+    """What is going on in this thread: how many differentiations, and whether for XLA, which misses a kernel."""
 
     depth = 0
-    xla = False
+    xla = misses_kernel = False
 
     @contextmanager
     def differentiating(self) -> Iterator[None]:

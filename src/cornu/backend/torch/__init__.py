@@ -802,8 +802,10 @@ class TorchBackend(Backend):
     ) -> Callable[..., Any]:
         return lambda *args: _run_with_gradient(forward, backward, args)
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: bool = False) -> Callable[..., Any]:
-        captured = Captured(fn, self.convert, donate, thorough)
+    def compile(
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+    ) -> Callable[..., Any]:
+        captured = Captured(fn, self.convert, donate, bool(thorough))
 
         def run(*args: Any) -> Any:
             if self._inferring or (torch.is_grad_enabled() and self._depth):
