@@ -730,6 +730,18 @@ def test_a_loss_that_is_not_finite_is_explained(cause, backend):
         model.fit(x, y, batch_size=10, verbose=0, shuffle=False, epochs=1)
 
 
+@pytest.mark.parametrize("cause", [name for name in DIAGNOSES if name != "rate"])
+@everywhere
+def test_the_batch_of_a_generator_is_explained(cause, backend):
+    x, y, compiled, message = DIAGNOSES[cause]
+    model = cornu.Sequential([cornu.Input((6,)), layers.Dense(1 if "loss" in compiled else 3, "softmax")])
+    model.compile(**{"optimizer": "sgd", "loss": SPARSE, **compiled})
+    row = int(re.search(r"in row (\d)", message)[1])
+    expected = re.sub(r"row (\d)", f"row {row % 4} of this batch", message)
+    with pytest.warns(UserWarning, match=f"not finite since epoch 1, step {row // 4 + 1}.*({expected})"):
+        model.fit(((x[i : i + 4], y[i : i + 4]) for i in range(0, 48, 4)), verbose=0)
+
+
 @everywhere
 def test_debug_raises_and_terminate_on_nan_stops(backend):
     model = mlp()
@@ -746,18 +758,21 @@ def test_debug_raises_and_terminate_on_nan_stops(backend):
 
 
 @pytest.mark.parametrize("how", ["debug", "TerminateOnNaN"])
+@pytest.mark.parametrize("kind", ["arrays", "generator"])
 @everywhere
-def test_the_first_layer_to_make_it_is_named(how, backend):
+def test_the_first_layer_to_make_it_is_named(how, kind, backend):
     broken = layers.Lambda(lambda x: ops.log(x - 1e9), name="broken")
     inner = cornu.Sequential([layers.Identity(), broken])
     model = cornu.Sequential([cornu.Input((6,)), layers.Dense(4), inner, layers.Dense(1)])
     model.compile("sgd", "mse")
     model.debug = how == "debug"
     callbacks = [] if model.debug else [cornu.callbacks.TerminateOnNaN()]
+    batches = ((X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10))
+    given = {"x": X, "y": Y, "batch_size": 10} if kind == "arrays" else {"x": batches}
     message = r"epoch 1, step 1. The first layer to make it is 'broken' \(Lambda\)"
     expected = pytest.raises(NonFiniteError, match=message) if model.debug else pytest.warns(UserWarning, match=message)
     with expected:
-        model.fit(X, Y, batch_size=10, verbose=0, callbacks=callbacks)
+        model.fit(**given, verbose=0, callbacks=callbacks)
 
 
 def test_numpy_predicts_and_does_not_train():

@@ -10,51 +10,54 @@ from typing import Any
 import numpy as np
 
 from cornu import activations, layers
+from cornu.backend import B
 from cornu.base import tree
 from cornu.base.errors import NonFiniteError, warn
 from cornu.core.context import context
 from cornu.core.state import StateScope
 from cornu.losses.loss import LossFunctionWrapper
-from cornu.training.data import ArrayData, BatchData
+from cornu.training.data import ArrayData, Batch, BatchData
 
 
-def report(model: Any, data: ArrayData | BatchData, epoch: int, step: int, seed: int, inspects: bool) -> None:
+def report(
+    model: Any, data: ArrayData | BatchData, batch: Batch | None, epoch: int, step: int, seed: int, inspects: bool
+) -> None:
     """Warn that the loss stopped being finite at this step, and say why as far as it can be told.
 
-    With `inspects` the model's state is that before the step, and the first layer to fail is looked for. Raises
-    NonFiniteError instead if the model's `debug` attribute is true.
+    `batch` is that of the step where the data is not on the device. With `inspects` the model's state is that before
+    the step, and the first layer to fail is looked for. Raises NonFiniteError instead if the model's `debug` is true.
     """
-    cause = explain(model, data, epoch, step, seed, inspects)
-    message = f"The loss is not finite since epoch {epoch + 1}, step {step + 1}. {cause}"
-    if model.debug:
-        raise NonFiniteError(message)
-    warn(message)
-
-
-def explain(model: Any, data: ArrayData | BatchData, epoch: int, step: int, seed: int, inspects: bool) -> str:
-    """The likely cause of a loss that is not finite."""
-    cause = None
-    if isinstance(data, ArrayData):
-        for name, part in (("x", data.x), ("y", data.y), ("sample_weight", data.sample_weight)):
-            for path, leaf in tree.flatten_with_path(part):
-                found = _bad_row(leaf)
-                if found is not None:
-                    where = name + "".join(f"[{key!r}]" for key in path)
-                    return f"{where} holds NaN or infinity, first in row {found}: clean or mask the data."
-        cause = _bad_label(model, data)
-        if cause:
-            return cause
-        if inspects:
-            rows = data.order(seed, epoch)[step * data.batch_size : (step + 1) * data.batch_size]
-            cause = _first_bad_call(model, tree.map_structure(lambda leaf: np.asarray(leaf)[rows], data.x))
-    return (
+    if batch is None:
+        assert isinstance(data, ArrayData)
+        rows = data.order(seed, epoch)[step * data.batch_size : (step + 1) * data.batch_size]
+        x = tree.map_structure(lambda leaf: np.asarray(leaf)[rows], data.x) if inspects else None
+        cause = _bad_data(model, (data.x, data.y, data.sample_weight), "")
+    else:
+        x, cause = batch[0], _bad_data(model, batch, " of this batch")
+    cause = (
         cause
+        or (_first_bad_call(model, x) if inspects else None)
         or _first_bad_weight(model)
         or (
             "The data is finite; most often the learning rate is too high: lower it, or set `clipnorm` on the "
             "optimizer."
         )
     )
+    message = f"The loss is not finite since epoch {epoch + 1}, step {step + 1}. {cause}"
+    if model.debug:
+        raise NonFiniteError(message)
+    warn(message)
+
+
+def _bad_data(model: Any, parts: Batch, of_what: str) -> str | None:
+    """What is wrong with x, y or the sample weights, and in which row."""
+    for name, part in zip(("x", "y", "sample_weight"), parts, strict=True):
+        for path, leaf in tree.flatten_with_path(part):
+            found = _bad_row(leaf)
+            if found is not None:
+                where = name + "".join(f"[{key!r}]" for key in path)
+                return f"{where} holds NaN or infinity, first in row {found}{of_what}: clean or mask the data."
+    return _bad_label(model, parts[1], of_what)
 
 
 def _first_bad_call(model: Any, x: Any) -> str | None:
@@ -81,29 +84,32 @@ def _is_finite(structure: Any) -> bool:
 
 
 def _bad_row(leaf: Any) -> int | None:
-    if leaf is None or not np.issubdtype(np.asarray(leaf).dtype, np.floating):
+    if not hasattr(leaf, "__array__"):  # nothing, or sparse or ragged
         return None
-    finite = np.isfinite(np.asarray(leaf)).reshape(len(leaf), -1).all(axis=1)
+    values = B.to_numpy(leaf) if isinstance(leaf, B.array_types) else np.asarray(leaf)
+    if not np.issubdtype(values.dtype, np.floating):
+        return None
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     return None if finite.all() else int(np.argmin(finite))
 
 
-def _bad_label(model: Any, data: ArrayData) -> str | None:
+def _bad_label(model: Any, y: Any, of_what: str) -> str | None:
     """A label outside of the classes, where the loss wants class indices."""
     compiled = model._compiled_loss
     if compiled is None:
         return None
-    for loss, y, output in zip(compiled.losses, tree.flatten(data.y), compiled.outputs, strict=False):
-        if loss is None or "sparse_categorical" not in getattr(loss, "name", "") or y is None:
+    for loss, target, output in zip(compiled.losses, tree.flatten(y), compiled.outputs, strict=False):
+        if loss is None or "sparse_categorical" not in getattr(loss, "name", "") or target is None:
             continue
-        classes, labels = output.shape[-1], np.asarray(y)
+        classes, labels = output.shape[-1], np.asarray(target)
         ignored = getattr(loss, "ignore_class", None)
         bad = (labels < 0) | (labels >= classes)
         bad &= labels != ignored if ignored is not None else True
         if bad.any():
             row = int(np.argmax(bad.reshape(len(labels), -1).any(axis=1)))
             return (
-                f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}, but the output has "
-                f"{classes} classes, so labels should lie within 0 … {classes - 1}."
+                f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}{of_what}, but the "
+                f"output has {classes} classes, so labels should lie within 0 … {classes - 1}."
             )
     return None
 

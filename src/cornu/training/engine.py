@@ -130,8 +130,8 @@ class Listener:
         """A dispatch ended with this step; true ends the pass."""
         return False
 
-    def bad(self, step: int) -> None:
-        """This is the first step whose loss is not finite."""
+    def bad(self, step: int, batch: Batch | None) -> None:
+        """This is the first step whose loss is not finite, and its batch if the data is not on the device."""
 
     def at_most(self, step: int) -> int:
         """How many steps a dispatch that begins at this one may have."""
@@ -305,22 +305,23 @@ class Engine:
         """One epoch; one that was broken off goes on at step `start`."""
         runs = self._dispatches(data, epoch, steps, seed, listener, start)
         logs, kept, bad_step = None, None, None
-        pending: list[tuple[int, Any]] = []  # dispatched, and not waited for: (first step, the watch's finding)
+        pending: list[tuple[int, Any, Any]] = []  # what was not waited for: first step, the watch's finding, what ran
         waiting, expected, began = 0, 0.0, time.perf_counter()
 
         def settle() -> None:
             """Wait for what is pending, learn from it how long steps take, and look for a loss that is not finite."""
             nonlocal bad_step, waiting, expected
-            B.wait([bad for _, bad in pending])
+            B.wait([bad for _, bad, _ in pending])
             self._learn_pace(waiting, time.perf_counter() - began)
-            for first, bad in pending if self.watched is not None and bad_step is None else ():
+            for first, bad, dispatch in pending if self.watched is not None and bad_step is None else ():
                 found = int(B.to_numpy(bad))
                 if found >= 0 and bad_step is None:
                     bad_step = first + found
                     after = [v._value for v in self.variables]
                     if kept is not None:
                         self._store(kept)
-                    listener.bad(bad_step)
+                    batches = getattr(dispatch, "args", (None,))[0]  # of data that come batch by batch
+                    listener.bad(bad_step, None if batches is None else batches[found])
                     self._store(after)
             pending.clear()
             waiting, expected = 0, 0.0
@@ -341,7 +342,7 @@ class Engine:
                     self.watch.compiled(self._cause(count, dispatch))
                 self.watch.lap("compile" if compiled else "device" if B.waits else "host")
                 self.watch.counts.update(dispatches=1, steps=count)
-                pending.append((first, bad))
+                pending.append((first, bad, dispatch))
                 waiting += count
                 expected += count * (self._seconds_per_step or DISPATCH_SECONDS)
                 if listener.keep or expected >= DISPATCH_SECONDS / 3:  # short ones follow each other without a pause

@@ -16,7 +16,7 @@ from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
 from cornu.training import diagnosis
 from cornu.training.checkpoint import Checkpoint, Position, Saver, generators
-from cornu.training.data import ArrayData, BatchData
+from cornu.training.data import ArrayData, Batch, BatchData
 from cornu.training.engine import DeviceLogs, Engine, Interruption, Listener, Terminated
 
 
@@ -162,8 +162,8 @@ class Run(Listener):
             self.saver.after_steps(self.epoch, self.count, self.count == self.total)
         return bool(self.model.stop_training)
 
-    def bad(self, step: int) -> None:
-        diagnosis.report(self.model, self.data, self.epoch, step, self.seed, self.keep)
+    def bad(self, step: int, batch: Batch | None) -> None:
+        diagnosis.report(self.model, self.data, batch, self.epoch, step, self.seed, self.keep)
 
     def at_most(self, step: int) -> int:
         return sys.maxsize if self.saver is None else self.saver.at_most(step)
