@@ -86,9 +86,8 @@ class _KerasOnly(importlib.abc.Loader):
 
         def __getattr__(name: str) -> Any:
             raise AttributeError(
-                "TensorFlow is not installed: Cornu stands in for tensorflow.keras only, not for "
-                f"tensorflow.{name}. Use "
-                "cornu.ops, or install tensorflow."
+                f"TensorFlow is not installed: Cornu stands in for tensorflow.keras only, not for tensorflow.{name}. "
+                "Use cornu.ops, or install tensorflow."
             )
 
         module.__getattr__ = __getattr__  # type: ignore[method-assign]

@@ -273,8 +273,7 @@ class Backend(ABC):
         if framework is not None and framework != self.name:
             raise BackendMismatchError(
                 f"A {framework} array of shape {tuple(getattr(x, 'shape', ()))} met the backend {self.name!r}. "
-                "Convert it "
-                f"(`numpy.asarray(x)`) or run the call under `cornu.config.backend_scope({framework!r})`."
+                f"Convert it (`numpy.asarray(x)`) or run the call under `cornu.config.backend_scope({framework!r})`."
             )
 
     def to_numpy_tree(self, x: Any) -> Any:

@@ -71,7 +71,6 @@ class MonitoredCallback(Callback):
                     hint = " Values with 'val_' need validation_data or validation_split."
                 warn(
                     f"{type(self).__name__} monitors {self.monitor!r}, which is not in the logs, so it does "
-                    f"nothing.{hint} "
-                    f"There are: {', '.join(known)}."
+                    f"nothing.{hint} There are: {', '.join(known)}."
                 )
             return None

@@ -21,10 +21,9 @@ class Function:
             for leaf in tree.flatten(structure):
                 if not isinstance(leaf, KerasTensor):
                     raise GraphError(
-                        f"All {what} should be symbolic tensors, the results of `Input` and of layers called on "
-                        "them; got "
-                        f"{type(leaf).__name__}: {leaf!r}. A function of NumPy or of the framework in between cuts the "
-                        "graph: use cornu.ops, or wrap it in a Lambda layer."
+                        f"All {what} should be symbolic tensors, the results of `Input` and of layers called on them; "
+                        f"got {type(leaf).__name__}: {leaf!r}. A function of NumPy or of the framework in between "
+                        "cuts the graph: use cornu.ops, or wrap it in a Lambda layer."
                     )
         self.name = name
         self._inputs_struct, self._outputs_struct = inputs, outputs
@@ -92,9 +91,8 @@ def _sorted_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> list
                 continue
             if node is None or (not node.inputs and id(tensor) not in given):
                 raise GraphError(
-                    f"The graph is disconnected: {tensor!r} is needed for the output {output!r} and is neither "
-                    "an input "
-                    f"nor computed from one. Inputs: {', '.join(t.name for t in inputs)}. Add it to `inputs`."
+                    f"The graph is disconnected: {tensor!r} is needed for the output {output!r} and is neither an "
+                    f"input nor computed from one. Inputs: {', '.join(t.name for t in inputs)}. Add it to `inputs`."
                 )
             if expanded:
                 done[node] = None

@@ -55,9 +55,8 @@ def functional(fn: Callable[..., Any], variables: Sequence[Variable]) -> Callabl
             stray = [v.path for v in scope.written if v not in known]
             if stray:
                 raise StateError(
-                    f"Variables {', '.join(map(repr, stray))} were assigned in a compiled step they are no part "
-                    "of. Make "
-                    "them attributes of the model, of one of its layers or of a metric."
+                    f"Variables {', '.join(map(repr, stray))} were assigned in a compiled step they are no part of. "
+                    "Make them attributes of the model, of one of its layers or of a metric."
                 )
             return [scope.values[v] for v in variables], result
 

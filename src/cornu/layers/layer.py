@@ -181,9 +181,8 @@ class Layer(Configurable):
         sizes = standardize_shape(shape, f"shape of weight {name!r} of {self._label()}")
         if None in sizes:
             raise ShapeError(
-                f"{self._label()}: the weight {name or 'weight'!r} would have the shape {sizes}, but every size "
-                "must be known. "
-                "Give the inputs a known size at that axis."
+                f"{self._label()}: the weight {name or 'weight'!r} would have the shape {sizes}, but every size must "
+                "be known. Give the inputs a known size at that axis."
             )
         dtype = standardize_dtype(dtype or self.variable_dtype)
         if initializer is None:

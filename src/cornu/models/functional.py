@@ -232,9 +232,8 @@ def _check_names(operations: list[Any]) -> None:
     for operation in operations:
         if operation.name in seen:
             raise GraphError(
-                f"Two layers are named {operation.name!r}: {seen[operation.name]!r} and {operation!r}. Names "
-                "must be unique "
-                "within a model; give one of them another `name`."
+                f"Two layers are named {operation.name!r}: {seen[operation.name]!r} and {operation!r}. Names must be "
+                "unique within a model; give one of them another `name`."
             )
         seen[operation.name] = operation
 

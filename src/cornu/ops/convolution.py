@@ -89,9 +89,9 @@ def conv(
     channels, depth, filters = x.shape[-1], kernel.shape[-2], kernel.shape[-1]
     if channels % depth or filters % (channels // depth):
         raise ShapeError(
-            f"conv: {channels} channels in inputs of shape {tuple(inputs.shape)} ({data_format}) do not fit a "
-            "kernel of shape "
-            f"{tuple(kernel.shape)}: its depth {depth} should divide them, and the groups should divide {filters}."
+            f"conv: {channels} channels in inputs of shape {tuple(inputs.shape)} ({data_format}) do not fit a kernel "
+            f"of shape {tuple(kernel.shape)}: its depth {depth} should divide them, and the groups should divide "
+            f"{filters}."
         )
     strides, dilation = each(strides, rank, "strides"), each(dilation_rate, rank, "dilation_rate")
     windows = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:-2], dilation, strict=True)]
@@ -174,9 +174,8 @@ def _pool(inputs: Array, pool_size: Any, strides: Any, padding: str, data_format
     for size, width, (low, high) in zip(x.shape[1:-1], window, pairs, strict=True):
         if size + low + high < width:
             raise ShapeError(
-                f"{mode} pooling: the window {window} is larger than the images of shape {tuple(inputs.shape)}; "
-                "make the "
-                "images larger, the window smaller, or use padding='same'."
+                f"{mode} pooling: the window {window} is larger than the images of shape {tuple(inputs.shape)}; make "
+                "the images larger, the window smaller, or use padding='same'."
             )
     result = B.pool(x, window, strides, pairs, "max" if mode == "max" else "sum")
     if mode == "average":

@@ -528,9 +528,9 @@ def sparse_categorical_crossentropy(
         target = B.squeeze(target, axis)
     if tuple(target.shape) != tuple(s for i, s in enumerate(output.shape) if i != axis):
         raise ShapeError(
-            f"Integer targets of shape {tuple(target.shape)} do not fit outputs of shape {tuple(output.shape)}: "
-            "they should "
-            f"have the shape of the outputs without axis {axis}. For one-hot targets use categorical_crossentropy."
+            f"Integer targets of shape {tuple(target.shape)} do not fit outputs of shape {tuple(output.shape)}: they "
+            f"should have the shape of the outputs without axis {axis}. For one-hot targets use "
+            "categorical_crossentropy."
         )
     target = B.expand_dims(B.cast(target, "int32"), axis)
     valid = B.logical_and(target >= 0, target < output.shape[axis])

@@ -28,9 +28,8 @@ def unpack_batch(data: Any) -> Batch:
         return data, None, None
     if not 1 <= len(data) <= 3:
         raise DataError(
-            f"A batch should be x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}. Several inputs "
-            "go into a "
-            "list or dict: ([x1, x2], y)."
+            f"A batch should be x, (x, y) or (x, y, sample_weight), got a tuple of {len(data)}. Several inputs go "
+            "into a list or dict: ([x1, x2], y)."
         )
     return (*data, None, None)[:3]
 

@@ -91,9 +91,8 @@ def check_target(y: Any, y_pred: Any, loss: Any, name: str) -> None:
         return
     if "categorical_crossentropy" in kind and b and b[-1] not in (1, None) and (len(a) < len(b) or a[-1] == 1):
         raise ShapeError(
-            f"Output {name!r}: the loss {kind!r} wants one-hot targets of shape {b}, got shape {a}. For class "
-            "indices use "
-            "loss='sparse_categorical_crossentropy', or utils.to_categorical."
+            f"Output {name!r}: the loss {kind!r} wants one-hot targets of shape {b}, got shape {a}. For class indices "
+            "use loss='sparse_categorical_crossentropy', or utils.to_categorical."
         )
     if type(loss).__module__.startswith("cornu.") and len(a) == len(b):
         if any(m is not None and n is not None and m != n and 1 not in (m, n) for m, n in zip(a, b, strict=True)):

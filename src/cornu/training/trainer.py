@@ -172,9 +172,8 @@ class Trainer:
         if total is None:
             if self.loss is not None and y is None:
                 raise DataError(
-                    f"The model was compiled with the loss {self.loss!r}, but the data has no targets: pass "
-                    "`y`, or let the "
-                    "data yield (x, y)."
+                    f"The model was compiled with the loss {self.loss!r}, but the data has no targets: pass `y`, or "
+                    "let the data yield (x, y)."
                 )
             raise ArgumentError(
                 "There is nothing to minimise: give `compile` a loss, call `add_loss` in a layer, or override "

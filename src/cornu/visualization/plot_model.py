@@ -149,7 +149,6 @@ def plot_model(
     if shutil.which("dot") is None:
         raise MissingDependencyError(
             "Drawing a model needs the program Graphviz, which is not on the PATH: install it with the system's "
-            "package "
-            "manager (for example `apt-get install graphviz`), or draw to a `.dot` file."
+            "package manager (for example `apt-get install graphviz`), or draw to a `.dot` file."
         )
     dot.write(str(path), format=format)
