@@ -118,6 +118,25 @@ def test_what_is_computed_by_rows_is_mapped_and_derived_twice(case):
     np.testing.assert_allclose(second, (above - below) / 2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("padding", [((0, 2), (1, 1)), ((4, 0), (0, 0)), ((5, 1), (2, 2)), ((6, 6), (0, 3))])
+@pytest.mark.parametrize("gap", [1, 2])
+def test_any_padding_is_right(padding, gap):
+    x, kernel = arrays((4, 24, 9, 8), (3, 3, 8, 8))
+    found = jax.vjp(lambda x, k: B.conv(x, k, (1, 1), padding, (gap, gap), (1, 1), 1), x, kernel)
+    layout = ("NHWC", "HWIO", "NHWC")
+
+    def padded_first(x, kernel):  # XLA's own gradient reads what is not there if padding exceeds the window
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", rhs_dilation=(gap, gap), dimension_numbers=layout
+        )
+
+    like = jax.vjp(padded_first, x, kernel)
+    np.testing.assert_allclose(found[0], like[0], rtol=1e-4, atol=1e-4)
+    for a, b in zip(found[1](like[0]), like[1](like[0]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2)
+
+
 def test_16_bits_are_not_summed_by_rows():
     x, kernel = (jnp.asarray(a, "bfloat16") for a in arrays((8, 16, 16, 16), (3, 3, 16, 16)))
     assert "cornu_overlaid" not in primitives(jax.grad(lambda x, k: jnp.sum(ops.conv(x, k))), x, kernel)

@@ -66,8 +66,8 @@ def _conv_in_two_forms(
     def patches(x: Array, kernel: Array) -> Array:
         *window, depth, filters = kernel.shape
         by_rows = math.prod(window[1:]) * depth + window[0] * filters < math.prod(window) * depth
-        unused = dilation[0] * (window[0] - 1) - sum(padding[0])  # rows that are multiplied for nothing
-        fits = max(padding[0]) < window[0] * dilation[0] and 6 * unused < x.shape[1]
+        reach = dilation[0] * (window[0] - 1)
+        fits = max(padding[0]) <= reach and 6 * (reach - sum(padding[0])) < x.shape[1]  # few rows in vain
         if steps and len(window) > 1 and by_rows and fits and x.dtype.itemsize > 2:
             return _conv_by_rows(x, kernel, padding, dilation)
         around = [(n - 1 - low, n - 1 - high) for n, (low, high) in zip(window, padding, strict=True)]
