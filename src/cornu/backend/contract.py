@@ -45,9 +45,9 @@ class Backend(ABC):
     errors: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError)
     """What the framework raises for bad arguments."""
     loops_in_python = False
+    """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
     needs_compiler = False
     """Whether there are no programs without the thorough compiler, so that jit_compile=False means op by op."""
-    """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
 
     concrete: type | None = None
     """The one type of arrays that hold values, on a backend that gains by running the body of an op as one program."""

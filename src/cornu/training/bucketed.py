@@ -44,9 +44,7 @@ class BucketedSequences(PyDataset):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, number in (("batch_size", batch_size), ("maxlen", 1 if maxlen is None else maxlen)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ArgumentError(f"BucketedSequences: {name} should be a positive int, got {number!r}.")
+        self._check_positive(batch_size=batch_size, maxlen=1 if maxlen is None else maxlen)
         if isinstance(x, dict) or not hasattr(x, "__len__") or not all(hasattr(one, "__len__") for one in x):
             raise DataError(f"BucketedSequences: x should be a list of sequences, got {type(x).__name__}.")
         if not len(x):
@@ -72,15 +70,16 @@ class BucketedSequences(PyDataset):
         """The rows of each batch of an epoch, and the length they are padded to."""
         size, bucket = self.batch_size, np.searchsorted(self.boundaries, self.lengths)
         draw = np.random.default_rng((self.seed, self.epoch))
-        rows = draw.permutation(len(self.x)) if self.shuffle else np.arange(len(self.x))
+        rows = np.arange(len(self.x))
         if self.shuffle:  # a batch that two buckets share has the larger one's length
+            rows = draw.permutation(len(self.x))
             rows = rows[np.argsort(bucket[rows], kind="stable")]
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         batches = [(part, int(self.boundaries[bucket[part].max()])) for part in parts]
         return [batches[i] for i in draw.permutation(len(batches))] if self.shuffle else batches
 
     def __len__(self) -> int:
-        return -(-len(self.x) // self.batch_size)
+        return len(self._batches)
 
     def __getitem__(self, index: int) -> Any:
         rows, length = self._batches[index]
@@ -99,9 +98,10 @@ class BucketedSequences(PyDataset):
 
 def _targets(y: Any, lengths: np.ndarray) -> tuple[Any, bool]:
     """The targets, and whether they are sequences as long as those they belong to."""
-    if y is None or not hasattr(y, "__len__"):
-        return (None, False) if y is None else (np.asarray(y), False)
-    if all(hasattr(one, "__len__") for one in y) and [len(one) for one in y] == lengths.tolist():
+    if y is None:
+        return None, False
+    are_sequences = hasattr(y, "__len__") and all(hasattr(one, "__len__") for one in y)
+    if are_sequences and [len(one) for one in y] == lengths.tolist():
         return y, True
     try:
         return np.asarray(y), False

@@ -320,7 +320,7 @@ class Engine:
                     after = [v._value for v in self.variables]
                     if kept is not None:
                         self._store(kept)
-                    batches = getattr(dispatch, "args", (None,))[0]  # of data that come batch by batch
+                    batches = _batches_of(dispatch)
                     listener.bad(bad_step, None if batches is None else batches[found])
                     self._store(after)
             pending.clear()
@@ -362,7 +362,7 @@ class Engine:
         if self.because:
             because, self.because = self.because, ""
             return because
-        batches = getattr(dispatch, "args", (None,))[0]  # of data that come batch by batch
+        batches = _batches_of(dispatch)
         if batches is None:
             return (
                 "many steps on arrays" if count > 1 or not self._form else "the rows left over at the end of an epoch"
@@ -482,6 +482,12 @@ class Engine:
                 return
         if held:
             yield dispatch()
+
+
+def _batches_of(dispatch: Any) -> list[Batch] | None:
+    """What a dispatch runs on where the data comes batch by batch."""
+    found: list[Batch] | None = getattr(dispatch, "args", (None,))[0]
+    return found
 
 
 class Forward:

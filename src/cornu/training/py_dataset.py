@@ -20,10 +20,13 @@ class PyDataset:
     """
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
-        for name, value in (("workers", workers), ("max_queue_size", max_queue_size)):
+        self._check_positive(workers=workers, max_queue_size=max_queue_size)
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+
+    def _check_positive(self, **given: Any) -> None:
+        for name, value in given.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ArgumentError(f"{type(self).__name__}: {name} should be a positive int, got {value!r}.")
-        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
 
     def __getitem__(self, index: int) -> Any:
         raise NotImplementedError(f"{type(self).__name__} should define `__getitem__(index)`, which returns a batch.")

@@ -496,15 +496,16 @@ class TensorflowBackend(NamespaceBackend):
     def _program(
         self, fn: Callable[..., Any], given: _Form, arrays: list[Array], thorough: bool | None
     ) -> tuple[Any, _Form]:
-        if thorough is False:
-            return self._traced(fn, given, arrays, False)
+        def traced(xla: bool) -> tuple[Any, _Form]:
+            return self._traced(fn, given, arrays, xla)
+
+        if thorough is not None:
+            return traced(thorough)
         self._local.misses_kernel = False
-        program, form = self._traced(fn, given, arrays, True)
-        if thorough:
-            return program, form
+        program, form = traced(True)
         if self._local.misses_kernel or not _gains_by_xla(program.graph):
-            return self._traced(fn, given, arrays, False)
-        return _or_else(program, lambda: self._traced(fn, given, arrays, False)[0]), form
+            return traced(False)
+        return _or_else(program, lambda: traced(False)[0]), form
 
     def _traced(self, fn: Callable[..., Any], given: _Form, arrays: list[Array], xla: bool) -> tuple[Any, _Form]:
         form = _Form()
@@ -552,9 +553,8 @@ class TensorflowBackend(NamespaceBackend):
 # XLA:CPU takes 30 times as long as TensorFlow for convolutions and pooling, and twice for random numbers. It leaves
 # assertions out, and knows neither Python nor texts, of which it says so in its first run (`_or_else`).
 _NOT_FOR_XLA = ("Conv", "Depthwise", "MaxPool", "AvgPool", "StatelessRandom", "StatelessTruncated", "Assert")
-_MOST_OPS = (
-    2500  # of a transformer of two blocks 2,034: a step of 95 ms for 115, a second more to compile; of four none
-)
+# A transformer of two blocks has 2,034: a step of 95 ms for 115, a second more to compile; one of four gains nothing.
+_MOST_OPS = 2500
 
 
 def _gains_by_xla(graph: Any) -> bool:
