@@ -90,4 +90,6 @@ def test_report() -> None:
     assert "| `mlp` | 400 (400-400) | 200 (200-200) | 100 (100-100) | 0.50 |" in text
     assert "| `mlp` | 0.5 (0.5-0.5) | 0.17 |" in text
     assert "| `build` | 5 | 10 | 0.50 |" in text
-    assert "Not measured: torch on mlp: the loss does not fall; jax on mlp: no such thing" in text
+    learns = module("report").learns
+    assert [learns("gan", 2.15, 2.17), learns("gan", 2.15, 0.1), learns("mlp", 2.0, 2.1)] == [True, False, False]
+    assert "Not measured: torch on mlp: does not learn; jax on mlp: no such thing" in text
