@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +22,13 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
+from cornu.backend.torch import graphs
 from cornu.base import tree
 from cornu.base.errors import warn
 
 aten = torch.ops.aten
+_Wrapper = Callable[[Callable[..., list[Any]], Sequence[int]], Callable[..., list[Any]]]
+"""Makes the kernels of a function one; tells which of its arguments are new at every call."""
 _SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default, aten.lift.default}
 """Kernels that return their argument."""
 _LOOKS = {
@@ -224,10 +227,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             renewed.append(new)
         return renewed
 
-    def record(self, fn: Callable[..., Any], inputs: list[torch.Tensor], owned: int) -> tuple[Program, Any, list[Any]]:
+    def record(
+        self, fn: Callable[..., Any], inputs: list[torch.Tensor], owned: int, repeated: bool = False
+    ) -> tuple[Program, Any, list[Any]]:
         """`fn(inputs)` as a program: it, the form of its results, and the tensors from outside that it takes besides.
 
         The first `owned` inputs may be overwritten. `fn` returns a nest of tensors; other leaves become constants.
+        What is `repeated` may be a CUDA graph.
         """
         frame = _Frame()
         with _disable_current_modes():
@@ -243,7 +249,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             numbers += [number for _, number in frame.lifted]
         finally:
             self.frames.pop()
-        return Program(frame.lines, numbers, outputs, self.thorough), result, outside
+        kernels: _Wrapper | None = None
+        if self.thorough:
+            kernels = _compiled
+        elif repeated and graphs.fits(fresh):
+            kernels = graphs.Graphed
+        return Program(frame.lines, numbers, outputs, kernels, len(inputs)), result, outside
 
     def _output(self, leaf: Any, inputs: list[torch.Tensor]) -> Any:
         """How a leaf is returned: results own their memory, so that they may be overwritten in their turn."""
@@ -256,7 +267,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         frame = self.frames[-1]
         if any(leaf is t for t in inputs) or id(leaf) in frame.overwritten.get(_storage(leaf), ()):
             return Ref(number)
-        if leaf._is_view() or _storage(leaf) in frame.owned:
+        lifted = any(number == one for _, one in frame.lifted)
+        if leaf._is_view() or lifted or _storage(leaf) in frame.owned:
             self.add(torch.clone, (Ref(number),), {}, copy := leaf.detach().clone())
             return Ref(self.find(copy) or 0)
         frame.owned.add(_storage(leaf))  # a second output of the same memory gets a copy
@@ -266,10 +278,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class Program:
     """A recording as a Python function: `run(*tensors) -> list of tensors`.
 
-    With `thorough` its kernels are one graph for `torch.compile`, after those that functions of ours wait for.
+    `fast` is `run` with its kernels made one by `kernels`, after those that functions of ours wait for.
     """
 
-    def __init__(self, lines: list[_Line], inputs: list[int], outputs: list[Any], thorough: bool = False) -> None:
+    def __init__(
+        self,
+        lines: list[_Line],
+        inputs: list[int],
+        outputs: list[Any],
+        kernels: _Wrapper | None = None,
+        moving: int = 0,
+    ) -> None:
         lines = _needed(_without_repetition(lines, outputs), outputs)
         names: dict[str, Any] = {}
         source = [f"def run({', '.join(f'v{n}' for n in inputs)}):"]
@@ -308,12 +327,25 @@ class Program:
         self.source, self.names = "\n".join(source), names
         exec(compile(self.source, "<recorded by cornu>", "exec"), names)
         self.run: Callable[..., list[Any]] = names["run"]
-        self.fast = _compiled(lines, inputs, outputs) if thorough else self.run
-        """`run`, compiled when it is first called: after recording."""
+        self.fast: Callable[..., list[Any]] = self.run
+        self.release: Callable[[list[Any]], list[Any]] = list
+        """What makes results of `fast` last when it is called again."""
+        if kernels is not None:
+            self.fast, self.release = _in_two(lines, inputs, outputs, kernels, moving) or (self.run, list)
 
 
-def _compiled(lines: list[_Line], inputs: list[int], outputs: list[Any]) -> Callable[..., list[Any]]:
-    """The lines in two parts: what is no kernel with all that it needs, and the rest as one compiled graph."""
+def _compiled(run: Callable[..., list[Any]], moving: Sequence[int]) -> Callable[..., list[Any]]:
+    compiled = torch.compile(run, fullgraph=True, dynamic=False)  # when it is first called: after recording
+
+    def call(*tensors: torch.Tensor) -> list[Any]:
+        with torch.no_grad():
+            return compiled(*tensors)
+
+    return call
+
+
+def _in_two(lines: list[_Line], inputs: list[int], outputs: list[Any], kernels: _Wrapper, moving: int) -> Any:
+    """The lines in two parts: what is no kernel with all that it needs, and the rest made one by `kernels`."""
     made_by = {n: line for line in lines for n in line.made()}
     first: set[int] = set()
     waiting = [line for line in lines if not line.kernel]
@@ -322,23 +354,29 @@ def _compiled(lines: list[_Line], inputs: list[int], outputs: list[Any]) -> Call
         if id(line) not in first:
             first.add(id(line))
             waiting += [made_by[n] for n in line.used() if n in made_by]
+    read: set[int] = set()
+    written: set[int] = set()
+    for line in lines:
+        used = set(line.used())
+        if id(line) not in first:
+            read |= used
+            written |= set() if line.pure else used
+        elif used & (written if line.pure else read):
+            return None  # what is written in place keeps the two in the order they have
     ahead = [line for line in lines if id(line) in first]
     rest = [line for line in lines if id(line) not in first]
+    if not rest:
+        return None
     wanted = {n for line in rest for n in line.used()} | {leaf.number for leaf in outputs if isinstance(leaf, Ref)}
     live = sorted(wanted & {n for line in ahead for n in line.made()})
     begin = Program(ahead, inputs, [Ref(n) for n in live]).run if ahead else None
-    compiled = (
-        torch.compile(Program(rest, [*inputs, *live], outputs).run, fullgraph=True, dynamic=False) if rest else None
-    )
+    new = [*range(moving), *range(len(inputs), len(inputs) + len(live))]
+    one = kernels(Program(rest, [*inputs, *live], outputs).run, new)
 
     def run(*tensors: torch.Tensor) -> list[Any]:
-        more = begin(*tensors) if begin is not None else []
-        if compiled is None:
-            return [more[live.index(leaf.number)] if isinstance(leaf, Ref) else leaf for leaf in outputs]
-        with torch.no_grad():
-            return compiled(*tensors, *more)
+        return one(*tensors, *(begin(*tensors) if begin is not None else ()))
 
-    return run
+    return run, getattr(one, "release", list)
 
 
 def _binding(fn: Any) -> Callable[..., Any]:
@@ -495,12 +533,12 @@ def recorded_loop(
     outside: list[torch.Tensor] = []
     if more is None:
         first = [*leaves, torch.zeros((), dtype=torch.int32)]
-        program, like, outside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count)
+        program, like, outside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count, True)
 
         def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
             values, others = list(tensors[1 : count + 1]), tensors[count + 1 :]
-            for i in range(int(tensors[0])):
-                values = step(*values, torch.tensor(i, dtype=torch.int32), *others)
+            for i in torch.arange(int(tensors[0]), dtype=torch.int32).unbind():
+                values = step(*values, i, *others)
             return values
 
         head = [steps if isinstance(steps, torch.Tensor) else torch.tensor(int(steps))]
@@ -529,8 +567,8 @@ def recorded_loop(
 
     def replay(*tensors: torch.Tensor) -> list[torch.Tensor]:
         values = [t if mine else t.clone() for t, mine in zip(tensors[begin:], own, strict=False)]
-        return run(program.fast, *tensors[:begin], *values, *tensors[begin + count :])
+        return program.release(run(program.fast, *tensors[:begin], *values, *tensors[begin + count :]))
 
-    recorder.add(replay, refs, {}, out, kernel=False)
+    recorder.add(replay, refs, {}, out, pure=not any(own), kernel=False)
     frame.overwritten.update({_storage(t): set() for t, mine in zip(leaves, own, strict=True) if mine})
     return packed(like, out)
