@@ -30,9 +30,9 @@ class Spec:
         ragged = bool(getattr(value, "ragged", False) or (hasattr(value, "ragged_rank") and value.ragged_rank))
         return cls(tuple(value.shape), standardize_dtype(value.dtype), ragged=ragged)
 
-    def batched(self) -> Spec:
-        """The same with an unknown first size."""
-        return dataclasses.replace(self, shape=(None, *self.shape[1:]))
+    def batched(self, size: int | None = None) -> Spec:
+        """The same with this first size, an unknown one at first."""
+        return dataclasses.replace(self, shape=(size, *self.shape[1:]))
 
 
 def standardize_shape(shape: Any, name: str = "shape") -> Shape:

@@ -115,7 +115,7 @@ class Saver:
     """The checkpoints of one `fit`: what it can go on from, and the thread that writes new ones.
 
     Entered with a `with` block, which locks the folder, finds the newest checkpoint unless `resume` is false, and
-    waits in the end until everything is written. `at_begin` are the generators before the data were touched.
+    waits in the end until everything is written.
     """
 
     def __init__(
@@ -126,7 +126,6 @@ class Saver:
         data: ArrayData | BatchData,
         callbacks: CallbackList,
         resume: bool,
-        at_begin: dict[str, Any],
     ) -> None:
         self.settings, self.model, self.data, self.callbacks = settings, model, data, callbacks
         self.folder, self.resume = settings.directory, resume
@@ -144,7 +143,6 @@ class Saver:
         self._saved_at = time.monotonic()
         self._writer = Writer("checkpoint", self.folder)
         self._lock: Any = None
-        self._at_epoch_begin = at_begin
 
     # finding
 
@@ -216,10 +214,10 @@ class Saver:
             data.skip(self.found.state["consumed"])
         elif isinstance(data, BatchData):
             data.rewind()
-            self._at_epoch_begin = _below(arrays, f"{STATE}{'epoch_random' if position.step else 'random'}/")
-            set_generators(self._at_epoch_begin)
-            if position.step:
-                data.skip(position.step)
+            consumed = self.found.state["consumed"]
+            set_generators(_below(arrays, f"{STATE}{'pass_random' if consumed else 'random'}/"))
+            if consumed:
+                data.skip(consumed)
 
     @property
     def _draws_in_order(self) -> bool:
@@ -240,11 +238,6 @@ class Saver:
         """How many steps may follow this one before something is due."""
         every = self.settings.every_steps
         return sys.maxsize if every is None else every - step % every
-
-    def begin_epoch(self) -> None:
-        """Remember the generators, from which data that are drawn again begin."""
-        if self._draws_in_order and not self.data.is_open:  # type: ignore[union-attr]
-            self._at_epoch_begin = generators()
 
     def after_steps(self, epoch: int, step: int, last: bool) -> None:
         """Save if something is due after so many steps of the epoch; after the last one the epoch's end is near."""
@@ -273,7 +266,8 @@ class Saver:
         """The state as it is now, in arrays that nobody changes."""
         arrays = {key: B.copy(variable._read()) for key, variable in self.variables.items()}
         arrays |= {f"{STATE}random/{name}": value for name, value in generators().items()}
-        arrays |= {f"{STATE}epoch_random/{name}": value for name, value in self._at_epoch_begin.items()}
+        begun_with = self.data.begun_with if isinstance(self.data, BatchData) else None
+        arrays |= {f"{STATE}pass_random/{name}": value for name, value in (begun_with or {}).items()}
         callbacks = [
             [name, i, _packed(callback.get_state(), arrays, f"{STATE}callbacks/{name}_{i}")]
             for name, i, callback in self._numbered_callbacks()

@@ -7,8 +7,10 @@ import functools
 import itertools
 import math
 import queue
+import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -84,7 +86,13 @@ def as_array(leaf: Any, what: str) -> Any:
 def as_arrays(structure: Any, what: str) -> Any:
     """All leaves of the data as arrays. A list of numbers (or of rows of numbers) is one array."""
     if isinstance(structure, list | tuple) and structure and _holds_numbers(structure):
-        structure = np.asarray(structure)
+        try:
+            structure = np.asarray(structure)
+        except ValueError as error:
+            raise DataError(
+                f"{what} is a list of numbers whose parts differ in length. Several inputs should be arrays, "
+                "[np.array(a), np.array(b)]; sequences of different length need `utils.pad_sequences`."
+            ) from error
     return tree.map_structure(lambda leaf: as_array(leaf, what), structure)
 
 
@@ -94,14 +102,21 @@ def _holds_numbers(structure: Any) -> bool:
     return isinstance(structure, bool | int | float | np.number)
 
 
-def class_weights(y: Any, weights: dict[int, float]) -> Any:
-    """Sample weights from the classes of `y`: integers, or one-hot rows."""
+def class_weights(y: Any, weights: Any) -> np.ndarray:
+    """Sample weights from the classes of `y`, labels or one-hot rows; classes without a weight count once."""
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(k, Real) and isinstance(v, Real) for k, v in weights.items()
+    ):
+        raise ArgumentError(f"class_weight should be a dict of class to weight, {{0: 1.0, 1: 5.0}}, got {weights!r}.")
+    if y is None:
+        raise ArgumentError("class_weight needs y: the classes of the rows.")
+    if tree.is_nested(y):
+        raise ArgumentError("class_weight needs a single target; for several outputs pass sample_weight for each.")
     y = np.asarray(y)
-    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0].round().astype(int)
-    table = np.ones(max([*weights, int(classes.max(initial=0))]) + 1, config.floatx())
-    for index, weight in weights.items():
-        table[index] = weight
-    return table[classes]
+    labels = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0]
+    classes, where = np.unique(labels, return_inverse=True)
+    known = {float(label): float(weight) for label, weight in weights.items()}
+    return np.array([known.get(float(label), 1.0) for label in classes], config.floatx())[where.reshape(labels.shape)]
 
 
 class ArrayData:
@@ -125,8 +140,8 @@ class ArrayData:
         self.rows: int = next(iter(sizes.values()), 0) or 0
         if not self.rows:
             raise DataError("The data is empty: it holds no rows.")
-        if batch_size is not None and (isinstance(batch_size, bool) or int(batch_size) < 1):
-            raise ArgumentError(f"batch_size should be a positive int, got {batch_size!r}.")
+        if batch_size is not None:
+            check_counts(batch_size=batch_size)
         self.batch_size = min(int(batch_size or 32), self.rows)
         self.shuffle = bool(shuffle)
         self.batches_of_rows = shuffle == "batch"
@@ -149,12 +164,37 @@ class ArrayData:
         head = (batches[:, None] * self.batch_size + np.arange(self.batch_size, dtype="int32")).reshape(-1)
         return np.concatenate([head, np.arange(len(head), self.rows, dtype="int32")])
 
-    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def weigh(self, class_weight: Any) -> None:
+        """Multiply the weights of the rows with those of their classes."""
+        weights, given = class_weights(self.y, class_weight), self.sample_weight
+        if given is not None:
+            if tree.is_nested(given):
+                raise ArgumentError("class_weight and sample weights of several outputs exclude each other.")
+            given = np.asarray(given)
+            weights = given * weights.reshape(-1, *(1,) * (given.ndim - 1))
+        self.sample_weight = weights
+        self.leaves = present(self.structure)
+
+    def batches(
+        self, seed: int, epoch: int, start: int = 0, steps: int | None = None, again: bool = True
+    ) -> Generator[Batch, None, None]:
         """The batches of one epoch from the one numbered `start`, on the host."""
-        order = self.order(seed, epoch)
-        for first in range(start * self.batch_size, self.rows, self.batch_size):
-            rows = order[first : first + self.batch_size]
+        passed, order = -1, np.zeros(0)
+        for number, at in positions(self.num_batches, epoch, start, steps):
+            if number != passed:
+                passed, order = number, self.order(seed, number)
+            rows = order[at * self.batch_size : (at + 1) * self.batch_size]
             yield tree.map_structure(functools.partial(_picked, rows=rows), self.structure)
+
+
+def positions(count: int | None, epoch: int, start: int, steps: int | None) -> Iterator[tuple[int, int]]:
+    """(pass over the data, number within it) of the batches of an epoch from the one numbered `start`.
+
+    An epoch is a pass over the `count` batches, or so many `steps`, which begin where those of the epoch before ended.
+    """
+    if steps is None:
+        return zip(itertools.repeat(epoch), itertools.count(start) if count is None else range(start, count))
+    return map(divmod, range(epoch * steps + start, (epoch + 1) * steps), itertools.repeat(count or sys.maxsize))
 
 
 def _picked(leaf: Any, rows: Any) -> Any:
@@ -166,12 +206,13 @@ def _picked(leaf: Any, rows: Any) -> Any:
 class BatchData:
     """Anything that yields batches: a generator, a torch DataLoader, an iterable.
 
-    A generator goes on where it stopped; whatever can be iterated anew is, each epoch.
+    A generator goes on where it stopped. Whatever can be iterated anew is: each epoch, or with a number of steps
+    whenever it has ended.
     """
 
-    def __init__(self, source: Any, class_weight: dict[int, float] | None = None) -> None:
+    def __init__(self, source: Any) -> None:
         self.source = source
-        self.class_weight = class_weight
+        self.class_weight: Any = None
         self.endless = isinstance(source, Iterator)
         self.num_batches: int | None = None
         if hasattr(source, "cardinality"):  # tf.data
@@ -180,27 +221,53 @@ class BatchData:
             self.endless = count == -1
         elif hasattr(source, "__len__"):
             self.num_batches = len(source)
-        self.consumed = 0
-        """Batches of the source that were trained on, in all."""
-        self._stream: Generator[Batch, None, None] | None = None
-        self._peeked: Batch | None = None
+        self.remember: Callable[[], Any] = lambda: None
+        """Called when a pass over the source begins; what it returns is known as `begun_with`."""
+        self._left: Iterator[Batch] | None = None  # of the pass that has begun
+        self._peeked: list[Batch] = []
+        self._passes: list[tuple[int, Any]] = []  # batches drawn before each, and what was remembered then
+        self._drawn = self._trained = 0
+
+    def weigh(self, class_weight: Any) -> None:
+        """Give rows the weights of their classes."""
+        self.class_weight = class_weight
+
+    def advance(self, count: int) -> None:
+        """So many batches more were trained on."""
+        self._trained += count
+
+    def _current(self) -> tuple[int, Any]:
+        return next((one for one in reversed(self._passes) if one[0] <= self._trained), (0, None))
 
     @property
-    def is_open(self) -> bool:
-        """Whether batches are being drawn from the source."""
-        return self._stream is not None
+    def consumed(self) -> int:
+        """Batches that were trained on since the pass began from which the next one comes."""
+        return self._trained - self._current()[0]
+
+    @property
+    def begun_with(self) -> Any:
+        """What was remembered when that pass began; None if it has not begun."""
+        return self._current()[1]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to draw."""
+        if not self._peeked:
+            self._peeked += itertools.islice(self._open(), 1)
+        return not self._peeked
 
     def peek(self) -> Batch:
-        """The first batch, which will be yielded again."""
-        if self._peeked is None:
-            self._stream = self._stream or self._open()
-            self._peeked = next(self._stream, None)
-            if self._peeked is None:
-                raise DataError("The data is empty: it yields no batch.")
-        return self._peeked
+        """The next batch, which will be yielded again."""
+        if self.is_over:
+            raise DataError("The data is empty: it yields no batch.")
+        return self._peeked[0]
 
-    def _open(self) -> Generator[Batch, None, None]:
-        return prefetch(map(self._prepare, self.source if self.endless else iter(self.source)))
+    def _open(self) -> Iterator[Batch]:
+        if self._left is None:
+            kept = [one for one in self._passes if self._current()[0] <= one[0] < self._drawn]
+            self._passes = [*kept, (self._drawn, self.remember())]
+            self._left = map(self._prepare, self.source if self.endless else iter(self.source))
+        return self._left
 
     def _prepare(self, data: Any) -> Batch:
         x, y, weight = unpack_batch(tuple(data) if isinstance(data, list) and len(data) in (2, 3) else data)
@@ -212,32 +279,53 @@ class BatchData:
                 raise ArgumentError("class_weight and sample weights yielded by the data exclude each other.")
             weight = class_weights(y, self.class_weight)
         sizes = {leaf.shape[0] if len(leaf.shape) else 0 for leaf in present((x, y, weight))}
-        if len(sizes) > 1:
+        if len(sizes) > 1 or 0 in sizes:
             shapes = tree.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), (x, y, weight))
-            raise DataError(f"All arrays of a batch should have the same number of rows, got shapes {shapes}.")
+            problem = "hold at least one row" if sizes == {0} else "have the same number of rows"
+            raise DataError(f"All arrays of a batch should {problem}, got shapes {shapes}.")
         return x, y, weight
 
-    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, made ahead in a thread; those before `start` were skipped, by `skip`."""
-        stream = self._stream or self._open()
-        self._stream = stream if self.endless else None
-        first = [] if self._peeked is None else [self._peeked]
-        self._peeked = None
-        return itertools.chain(first, stream)  # who breaks it off leaves the stream open
+    def batches(
+        self, seed: int, epoch: int, start: int = 0, steps: int | None = None, again: bool = True
+    ) -> Generator[Batch, None, None]:
+        """The batches of one epoch, made ahead in a thread; those before `start` were skipped, by `skip`.
+
+        No more than `steps` are drawn. Where they are not enough, a source that can be is iterated `again`.
+        """
+        left = sys.maxsize if steps is None else steps - start
+        while left:
+            stream, begun = self._open(), self._current_pass()
+            ahead = self._peeked[:left]
+            del self._peeked[: len(ahead)]
+            with contextlib.closing(prefetch(itertools.islice(stream, left - len(ahead)))) as made:
+                for batch in itertools.chain(ahead, made):
+                    self._drawn += 1
+                    left -= 1
+                    yield batch
+            if not self.endless and (left or self._drawn - begun == self.num_batches):  # the pass is over
+                self._left = None
+                self._passes.append((self._drawn, None))
+            if left and (steps is None or self.endless or not again or self._drawn == begun):
+                return
+
+    def _current_pass(self) -> int:
+        """Batches drawn before the pass that was opened last."""
+        return self._passes[-1][0]
 
     def skip(self, count: int) -> None:
         """Take so many batches from the source, which nobody wants."""
-        self._stream = self._stream or self._open()
-        for _ in range(count - (self._peeked is not None and count > 0)):
-            next(self._stream, None)
-        self._peeked = None if count else self._peeked
-        self.consumed = count
+        stream = self._open()
+        for _ in range(count - len(self._peeked)):
+            next(stream, None)
+        self._peeked = self._peeked if count == 0 else []
+        self._drawn += count
+        self._trained += count
 
     def rewind(self) -> None:
-        """Draw from the source anew."""
-        if self._stream is not None:
-            self._stream.close()
-        self._stream = self._peeked = None
+        """Draw from the source anew, unless it is a generator."""
+        if not self.endless:
+            self._left, self._peeked, self._passes = None, [], []
+            self._drawn = self._trained = 0
 
     def end_of_epoch(self) -> None:
         """Tell the source that an epoch is over."""
@@ -248,9 +336,10 @@ class BatchData:
 class IndexedData(BatchData):
     """A `PyDataset`: its batches are known by their number, and it prefetches by itself."""
 
-    def __init__(self, source: Any, class_weight: dict[int, float] | None = None) -> None:
-        super().__init__(source, class_weight)
+    def __init__(self, source: Any, shuffle: bool) -> None:
+        super().__init__(source)
         self.num_batches = source.num_batches
+        self.shuffle = shuffle and self.num_batches is not None
         self._begun = False
 
     def _begin(self) -> None:
@@ -258,30 +347,46 @@ class IndexedData(BatchData):
             self._begun = True
             self.source.on_epoch_begin()
 
-    def peek(self) -> Batch:
-        if self._peeked is None:
-            if self.num_batches == 0:
-                raise DataError("The data is empty: it yields no batch.")
+    @property
+    def is_over(self) -> bool:
+        if not self._peeked and self.num_batches != 0:
             self._begin()
-            self._peeked = self._prepare(self.source[0])
-        return self._peeked
+            self._peeked = [self._prepare(self.source[0])]
+        return not self._peeked
 
-    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from the one numbered `start`, made ahead by the workers."""
+    def _indices(self, seed: int, epoch: int, start: int, steps: int | None) -> Iterator[int]:
+        passed, order = -1, np.arange(0)
+        for number, at in positions(self.num_batches, epoch, start, steps):
+            if self.shuffle and number != passed:
+                rng = np.random.Generator(np.random.SFC64([seed, number]))
+                passed, order = number, rng.permutation(self.num_batches or 0)
+            yield int(order[at]) if self.shuffle else at
+
+    def batches(
+        self, seed: int, epoch: int, start: int = 0, steps: int | None = None, again: bool = True
+    ) -> Generator[Batch, None, None]:
+        """The batches of one epoch from the one numbered `start`, made ahead by the workers; their order is a
+        function of seed and epoch."""
         self._begin()
-        first, self._peeked = self._peeked, None
-        if start == 0 and first is not None:
-            start = 1
-            yield first
-        with contextlib.closing(prefetch(map(self._prepare, self.source.iterate(start)))) as stream:
+        indices = self._indices(seed, epoch, start, steps)
+        first = next(indices, None)
+        if first == 0 and self._peeked:
+            yield self._peeked.pop()
+        elif first is not None:
+            indices = itertools.chain([first], indices)
+        self._peeked = []
+        with contextlib.closing(prefetch(map(self._prepare, self.source.iterate(indices)))) as stream:
             yield from stream
+
+    def end_of_epoch(self) -> None:
+        super().end_of_epoch()
         self._begun = False
 
     def replay(self, epochs: int) -> None:
         """Tell the source of so many epochs that were."""
         for _ in range(epochs):
             self._begin()
-            self._begun, self._peeked = False, None
+            self._peeked = []
             self.end_of_epoch()
 
 
@@ -325,26 +430,28 @@ def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
         thread.join()
 
 
+def check_counts(least: int = 1, **counts: Any) -> None:
+    """Raises ArgumentError for what is no int from `least`; None is no number of its own, but from 1."""
+    for name, value in counts.items():
+        if value is None and least:
+            continue
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            wanted = "a positive int" if least else "an int, 0 or more"
+            raise ArgumentError(f"{name} should be {wanted}, got {value!r}.")
+
+
 def adapt(
-    x: Any,
-    y: Any = None,
-    sample_weight: Any = None,
-    batch_size: int | None = None,
-    shuffle: Any = False,
-    class_weight: dict[int, float] | None = None,
+    x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None, shuffle: Any = False
 ) -> ArrayData | BatchData:
     """The data given to `fit`, `evaluate` or `predict`, as one of the two kinds."""
     if isinstance(x, ArrayData | BatchData):
         return x
     if x is None:
         raise DataError("No data: x is None.")
+    if shuffle not in (True, False, None, "batch"):
+        raise ArgumentError(f"shuffle should be True, False or 'batch', got {shuffle!r}.")
     is_arrays = isinstance(x, list | tuple | dict) or (hasattr(x, "shape") and hasattr(x, "dtype"))
     if is_arrays or hasattr(x, "to_numpy") or hasattr(x, "toarray"):
-        if class_weight is not None:
-            if y is None:
-                raise ArgumentError("class_weight needs y: the classes of the rows.")
-            weights = class_weights(as_arrays(y, "y"), class_weight)
-            sample_weight = weights if sample_weight is None else np.asarray(sample_weight) * weights
         return ArrayData(x, y, sample_weight, batch_size, shuffle)
     if not isinstance(x, Iterable) and not hasattr(x, "iterate") and not hasattr(x, "__getitem__"):
         raise DataError(
@@ -354,14 +461,16 @@ def adapt(
     for name, given in (("y", y), ("sample_weight", sample_weight)):
         if given is not None:
             raise ArgumentError(f"{name} should not be given besides data that yields batches; let it yield (x, y, …).")
-    if batch_size is not None and not hasattr(x, "iterate"):
+    if hasattr(x, "iterate"):
+        return IndexedData(x, bool(shuffle))
+    if batch_size is not None:
         warn("batch_size is ignored: the data yields batches already.")
-    return (IndexedData if hasattr(x, "iterate") else BatchData)(x, class_weight)
+    return BatchData(x)
 
 
 def split_rows(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:
     """The rows before the last `fraction`, and those last ones."""
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ArgumentError(f"validation_split should be between 0 and 1, got {fraction!r}.")
     cut = math.floor(data.rows * (1 - fraction))
     if cut == 0 or cut == data.rows:

@@ -12,9 +12,10 @@ import numpy as np
 from cornu import activations, layers
 from cornu.backend import B
 from cornu.base import tree
-from cornu.base.errors import NonFiniteError, warn
+from cornu.base.errors import DataError, NonFiniteError, warn
 from cornu.core.context import context
 from cornu.core.state import StateScope
+from cornu.losses import CategoricalGeneralizedCrossEntropy
 from cornu.losses.loss import LossFunctionWrapper
 from cornu.training.data import ArrayData, Batch, BatchData
 
@@ -47,6 +48,30 @@ def report(
     if model.debug:
         raise NonFiniteError(message)
     warn(message)
+
+
+def check_labels(model: Any, y: Any) -> None:
+    """Raises DataError for labels outside of the classes; warns of targets no probability is."""
+    if not any(isinstance(leaf, np.memmap) for leaf in tree.flatten(y)):  # read step by step
+        if found := _bad_label(model, y, ""):
+            raise DataError(found)
+        for name, loss, target in _targets(model, y):
+            if (loss.name or "").startswith("binary_") and target.size:
+                least, most = target.min(), target.max()
+                if least < 0 or most > 1:
+                    warn(
+                        f"Output {name!r}: the loss {loss.name!r} wants targets from 0 to 1, got {least} to {most}: "
+                        "for class numbers there is 'sparse_categorical_crossentropy', for -1 and 1 'hinge'."
+                    )
+
+
+def _targets(model: Any, y: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(name of the output, its loss, its target as an array), where there is one."""
+    compiled = model._compiled_loss
+    if compiled is not None:
+        for name, loss, target in zip(compiled.names, compiled.losses, tree.flatten(y), strict=False):
+            if loss is not None and hasattr(target, "__array__"):
+                yield name, loss, np.asarray(target)
 
 
 def _bad_data(model: Any, parts: Batch, of_what: str) -> str | None:
@@ -95,21 +120,19 @@ def _bad_row(leaf: Any) -> int | None:
 
 def _bad_label(model: Any, y: Any, of_what: str) -> str | None:
     """A label outside of the classes, where the loss wants class indices."""
-    compiled = model._compiled_loss
-    if compiled is None:
-        return None
-    for loss, target, output in zip(compiled.losses, tree.flatten(y), compiled.outputs, strict=False):
-        if loss is None or "sparse_categorical" not in getattr(loss, "name", "") or target is None:
+    for name, loss, labels in _targets(model, y):
+        if "sparse_categorical" not in (loss.name or "") and not isinstance(loss, CategoricalGeneralizedCrossEntropy):
             continue
-        classes, labels = output.shape[-1], np.asarray(target)
+        output = model._compiled_loss.outputs[model._compiled_loss.names.index(name)]
+        classes = output.shape[getattr(loss, "axis", -1)]
         ignored = getattr(loss, "ignore_class", None)
-        bad = (labels < 0) | (labels >= classes)
+        bad = (labels < 0) | (labels >= classes) | (labels % 1 != 0)
         bad &= labels != ignored if ignored is not None else True
         if bad.any():
             row = int(np.argmax(bad.reshape(len(labels), -1).any(axis=1)))
             return (
                 f"y holds the label {labels.reshape(len(labels), -1)[row].tolist()} in row {row}{of_what}, but the "
-                f"output has {classes} classes, so labels should lie within 0 … {classes - 1}."
+                f"output has {classes} classes, so labels should be whole numbers within 0 … {classes - 1}."
             )
     return None
 

@@ -145,7 +145,9 @@ class Engine:
         self.model, self.kind = model, kind
         self.step: Callable[[Any], Any] = any_form(model, getattr(model, f"{kind}_step"))
         # Unless overridden, what a step reports follows from the metrics: it is computed once a dispatch, not a step.
-        self.reports_metrics = kind != "predict" and model._is_default(f"{kind}_step")
+        own = (f"{kind}_step", "compute_metrics")
+        self.reports_metrics = kind != "predict" and all(map(model._is_default, own))
+        self.resets = model._is_default("reset_metrics")
         self.variables: list[Variable] = model._engine_variables(kind)
         self.metrics: list[Any] = model._engine_metrics() if kind != "predict" else []
         tracker = model._loss_tracker if kind == "train" else None
@@ -303,6 +305,8 @@ class Engine:
         start: int = 0,
     ) -> DeviceLogs | None:
         """One epoch; one that was broken off goes on at step `start`."""
+        if start == 0 and not self.resets:
+            self.model.reset_metrics()
         runs = self._dispatches(data, epoch, steps, seed, listener, start)
         logs, kept, bad_step = None, None, None
         pending: list[tuple[int, Any, Any]] = []  # what was not waited for: first step, the watch's finding, what ran
@@ -336,7 +340,7 @@ class Engine:
                     kept = [B.copy(v._value) for v in self.variables] if listener.keep else None
                     began = time.perf_counter()
                 traces = self._traces
-                logs, bad = dispatch(first == 0)
+                logs, bad = dispatch(first == 0 and self.resets)
                 compiled = self._traces > traces and not self.eager
                 if compiled:
                     self.watch.compiled(self._cause(count, dispatch))
@@ -407,13 +411,11 @@ class Engine:
         )
         fixed = self.model.steps_per_execution if isinstance(self.model.steps_per_execution, int) else None
         if not resident:
-            if steps is not None and start >= steps:
-                return
-            batches = data.batches(seed, epoch, start)
-            for first, count, dispatch in self._dispatches_of_batches(batches, steps, fixed, listener, start):
-                if isinstance(data, BatchData):
-                    data.consumed += count
-                yield first, count, dispatch
+            with contextlib.closing(data.batches(seed, epoch, start, steps, self.kind == "train")) as batches:
+                for first, count, dispatch in self._dispatches_of_batches(batches, steps, fixed, listener, start):
+                    if isinstance(data, BatchData):
+                        data.advance(count)
+                    yield first, count, dispatch
             return
         assert isinstance(data, ArrayData)
         if data.device_leaves is None:
@@ -544,10 +546,17 @@ def any_form(model: Any, step: Callable[..., Any]) -> Callable[[Any], Any]:
     return adapted
 
 
+def fixed_batch(model: Any) -> int | None:
+    """The rows that every batch must have, if a layer keeps states of them."""
+    layers = (layer for layer in model._flatten_layers() if getattr(layer, "stateful", False))
+    states = (state for layer in layers for state in tree.flatten(getattr(layer, "states", None)) if state is not None)
+    return next((state.shape[0] for state in states), None)
+
+
 def build_by_tracing(model: Any, call: Callable[[list[Any]], Any], structure: Any) -> Any:
-    """Trace `call(batch)` for its specs, building what is not built; the batch axis counts as unknown."""
-    leaves = tree.flatten(structure)
-    specs = [Spec.of(leaf).batched() for leaf in leaves if leaf is not None]
+    """Trace `call(batch)` for its specs, building what is not built; the batch axis counts as unknown if it may."""
+    leaves, size = tree.flatten(structure), fixed_batch(model)
+    specs = [Spec.of(leaf).batched(size) for leaf in leaves if leaf is not None]
 
     def traced(arrays: list[Any]) -> Any:
         found = iter(arrays)

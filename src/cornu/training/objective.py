@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from cornu import losses as losses_module
@@ -18,11 +19,12 @@ from cornu.metrics import Mean, Metric
 
 
 def output_names(y_pred: Any, given: list[str] | None) -> list[str]:
-    """A name for each leaf of the outputs: keys of dicts, the names of output layers, or `output_0`, …"""
+    """A name for each leaf of the outputs: keys of a dict, the names of output layers, or `output_0`, …"""
     leaves = tree.flatten_with_path(y_pred)
     if len(leaves) == 1 and not leaves[0][0]:
         return list(given[:1]) if given else ["output"]
-    if isinstance(y_pred, dict) or not given or len(given) != len(leaves):
+    keyed = isinstance(y_pred, dict) and not _is_deep(y_pred)
+    if keyed or not given or len(given) != len(leaves):
         return ["_".join(str(k) if isinstance(k, str) else f"output_{k}" for k in path) for path, _ in leaves]
     return list(given)
 
@@ -33,6 +35,13 @@ def per_output(what: str, given: Any, y_pred: Any, names: list[str], many: bool 
     With `many` an entry may itself be a list, so a flat list belongs to a single output.
     """
     count = len(names)
+    if _is_deep(y_pred) and tree.is_nested(given) and (not isinstance(given, Mapping) or set(given) == set(y_pred)):
+        try:
+            found: list[Any] = []
+            tree.map_structure_up_to(y_pred, found.append, given)
+        except ValueError as error:
+            raise ArgumentError(f"{what} should have the form of the outputs ({', '.join(names)}): {error}") from error
+        return found
     if isinstance(given, Mapping):
         unknown = [key for key in given if key not in names]
         if unknown:
@@ -55,20 +64,26 @@ def per_output(what: str, given: Any, y_pred: Any, names: list[str], many: bool 
     return [given] * count if count == 1 or many or given is None else [given for _ in names]
 
 
+def _is_deep(structure: Any) -> bool:
+    """Whether there are nests within the nest."""
+    return any(len(path) > 1 for path, _ in tree.flatten_with_path(structure))
+
+
 def leaves_for(structure: Any, y_pred: Any, names: list[str], what: str) -> list[Any]:
     """The leaves of `structure` (targets, weights) in the order of the outputs."""
     if structure is None:
         return [None] * len(names)
-    if isinstance(structure, Mapping) and not isinstance(y_pred, Mapping):
-        missing = [name for name in names if name not in structure]
-        if len(missing) == len(names) and len(names) == len(structure) == 1:
+    keys = sorted(y_pred) if isinstance(y_pred, Mapping) and not _is_deep(y_pred) else names
+    if isinstance(structure, Mapping) and not any(map(tree.is_nested, structure.values())):
+        unknown = [key for key in structure if key not in keys]
+        if unknown and names == ["output"] and len(structure) == 1:  # a name that nobody can know
             return list(structure.values())
-        return [structure.get(name) for name in names]
-    if isinstance(structure, Mapping):
-        unknown = [key for key in structure if key not in y_pred]
         if unknown:
-            raise ArgumentError(f"{what} has the key {unknown[0]!r}, the outputs are {', '.join(map(str, y_pred))}.")
-        return [structure.get(key) for key in sorted(y_pred)]
+            raise ArgumentError(
+                f"{what} has the key {unknown[0]!r}, the outputs are {', '.join(map(str, keys))}."
+                f"{did_you_mean(str(unknown[0]), map(str, keys))}"
+            )
+        return [structure.get(key) for key in keys]
     leaves = tree.flatten(structure)
     if len(leaves) != len(names):
         raise ArgumentError(
@@ -112,7 +127,7 @@ class CompiledLoss:
         if len(names) == 1 and isinstance(weights[0], list | tuple):
             weights = list(weights[0])
         for name, weight in zip(names, weights, strict=True):
-            if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
+            if weight is not None and (isinstance(weight, bool) or not isinstance(weight, Real)):
                 raise ArgumentError(f"loss_weights of output {name!r} should be a number, got {weight!r}.")
         self.weights = weights
         targets = leaves_for(y, y_pred, names, "y")
@@ -182,9 +197,8 @@ class CompiledMetrics:
                         continue
                     metric = metrics_module.resolve(entry, targets[i], outputs[i])
                     name = metric._own_name = metric._own_name or metric.name
-                    name = f"{names[i]}_{name}" if len(names) > 1 else name
-                    if name in taken and is_weighted:
-                        name = f"weighted_{name}"
+                    output = f"{names[i]}_" if len(names) > 1 else ""
+                    name = f"{output}weighted_{name}" if is_weighted and output + name in taken else output + name
                     metric.name = _free(name, taken)
                     taken.add(metric.name)
                     self.rows.append((i, metric, is_weighted))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
@@ -44,22 +44,23 @@ class PyDataset:
     def on_epoch_end(self) -> None:
         """Called after every epoch."""
 
-    def iterate(self, start: int = 0) -> Iterator[Any]:
-        """The batches of one epoch from the one numbered `start`, in order, made ahead by the workers."""
+    def iterate(self, indices: Iterable[int] | None = None) -> Iterator[Any]:
+        """The batches with these numbers, of all if there are none, in this order, made ahead by the workers."""
         # Subclasses that do not call `super().__init__()` get the defaults.
-        workers = getattr(self, "workers", 1)
-        count = self.num_batches
-        indices = itertools.count(start) if count is None else range(start, count)
-        if workers == 1 and not getattr(self, "use_multiprocessing", False):
+        workers, processes = getattr(self, "workers", 1), getattr(self, "use_multiprocessing", False)
+        at_most = max(getattr(self, "max_queue_size", 10), workers)
+        if indices is None:
+            indices = itertools.count() if self.num_batches is None else range(self.num_batches)
+        if workers == 1 and not processes:
             for i in indices:
                 yield self[i]
             return
-        pool: Executor = ProcessPoolExecutor(workers) if self.use_multiprocessing else ThreadPoolExecutor(workers)
+        pool: Executor = ProcessPoolExecutor(workers) if processes else ThreadPoolExecutor(workers)
         waiting: deque[Future[Any]] = deque()
         try:
             for i in indices:
                 waiting.append(pool.submit(self.__getitem__, i))
-                if len(waiting) >= max(self.max_queue_size, workers):
+                if len(waiting) >= at_most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

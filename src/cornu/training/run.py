@@ -6,18 +6,27 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cornu.backend import B
-from cornu.base import config
-from cornu.base.errors import DataError, warn
+from cornu.base import config, tree
+from cornu.base.errors import CornuError, DataError, warn
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
 from cornu.training import diagnosis
 from cornu.training.checkpoint import Checkpoint, Position, Saver, generators
 from cornu.training.data import ArrayData, Batch, BatchData
-from cornu.training.engine import DeviceLogs, Engine, Interruption, Listener, Terminated
+from cornu.training.engine import (
+    DeviceLogs,
+    Engine,
+    Interruption,
+    Listener,
+    Terminated,
+    batch_for_step,
+    build_by_tracing,
+    in_jax_form,
+)
 
 
 class Run(Listener):
@@ -44,25 +53,42 @@ class Run(Listener):
         self.steps = steps if cap is None else cap if known is None else min(cap, known)
         self.total = self.steps or data.num_batches
         self.checkpoint = checkpoint
-        self.at_begin = {} if checkpoint is None else generators()  # before anything is drawn
-        model._prepare("train", data.structure if isinstance(data, ArrayData) else data.peek())
+        if checkpoint is not None and isinstance(data, BatchData):
+            data.remember = generators  # from which it is drawn again
+        batch = data.structure if isinstance(data, ArrayData) else data.peek()
+        model._prepare("train", batch)
+        diagnosis.check_labels(model, batch[1])
+        self._check_held_out(batch)
         self.engine: Engine = model._engine("train")
         self.keep = bool(model.debug or any(getattr(callback, "inspects", False) for callback in callbacks.callbacks))
         self.every_step = self.keep or callbacks.wants_every("train")
         self.epoch = self.count = 0
         self.seed = model._data_seed()
 
+    def _check_held_out(self, trained_on: Batch) -> None:
+        """What is wrong with the validation data is told before anything is trained."""
+        if self.held_out is None:
+            return
+        try:
+            batch = self.held_out.structure if isinstance(self.held_out, ArrayData) else self.held_out.peek()
+            if _form(batch) != _form(trained_on) and not in_jax_form(self.model.test_step):
+                build_by_tracing(self.model, lambda arrays: self.model.test_step(batch_for_step(*arrays)), batch)
+            diagnosis.check_labels(self.model, batch[1])
+        except CornuError as error:
+            raise type(error)(f"The validation data: {error}") from error
+
     def train(self, initial_epoch: int, resume: bool, profile: Any, verbose: Any) -> History:
         """All epochs; the history."""
         model, told = self.model, self.callbacks
         if isinstance(self.data, BatchData) and self.data.endless and self.total is None and self.epochs > 1:
             warn("The data is a generator, which ends once: give steps_per_epoch for several epochs.")
-        told.set_params({"epochs": self.epochs, "steps": self.total, "verbose": verbose})
+        validates = self.held_out is not None
+        told.set_params({"epochs": self.epochs, "steps": self.total, "verbose": verbose, "validates": validates})
         model.stop_training = False
         with contextlib.ExitStack() as stack:
             if self.checkpoint is not None:
                 variables = self.engine.variables
-                self.saver = Saver(self.checkpoint, model, variables, self.data, told, resume, self.at_begin)
+                self.saver = Saver(self.checkpoint, model, variables, self.data, told, resume)
                 stack.enter_context(self.saver)
             told.on_train_begin()
             at = self._resumed(is_verbose(verbose)) or Position(initial_epoch)
@@ -101,8 +127,6 @@ class Run(Listener):
         told.on_epoch_begin(self.epoch)
         if saver is not None and at.step:
             saver.restore()  # callbacks changed what they had changed when the epoch began
-        elif saver is not None:
-            saver.begin_epoch()
         self.count = at.step
         watch.lap("callbacks")
         with self._saving(lambda: Position(self.epoch, self.count)):
@@ -131,6 +155,10 @@ class Run(Listener):
         return logs
 
     def _validated(self, logs: dict[str, Any], interruption: Interruption) -> dict[str, Any]:
+        if isinstance(self.held_out, BatchData) and self.held_out.is_over:
+            warn(f"The validation data ended before epoch {self.epoch + 1}: from there nothing is validated.")
+            self.held_out = None
+            return {}
         trained = None if self.saver is None else self.saver.snapshot(Position(self.epoch, self.count, logs))
         self.engine.watch.lap("checkpoint")
         with self._saving(lambda: trained):
@@ -183,4 +211,9 @@ def wished_checkpoint(checkpoint: Any, callbacks: CallbackList) -> Checkpoint | 
 
 
 def _validates(epoch: int, frequency: Any) -> bool:
-    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+    return epoch + 1 in frequency if isinstance(frequency, Iterable) else (epoch + 1) % frequency == 0
+
+
+def _form(batch: Batch) -> Any:
+    """What is common to all batches of a kind, whatever their rows."""
+    return tree.structure(batch), [leaf is not None and tuple(leaf.shape[1:]) for leaf in tree.flatten(batch)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +15,7 @@ from cornu import metrics as metrics_module
 from cornu import optimizers
 from cornu.backend import B
 from cornu.base import config, tree
-from cornu.base.errors import ArgumentError, DataError, StateError
+from cornu.base.errors import ArgumentError, DataError, StateError, warn
 from cornu.base.spec import Spec
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
@@ -24,7 +26,7 @@ from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis, speed
-from cornu.training.data import ArrayData, BatchData, adapt, present, split_rows, unpack_batch
+from cornu.training.data import ArrayData, BatchData, adapt, check_counts, present, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
     Engine,
@@ -33,6 +35,7 @@ from cornu.training.engine import (
     Listener,
     batch_for_step,
     build_by_tracing,
+    fixed_batch,
     in_jax_form,
 )
 from cornu.training.objective import CompiledLoss, CompiledMetrics, infer_update, masks_of, output_names, put_masks
@@ -45,12 +48,14 @@ class _Evaluation(Listener):
     def __init__(self, told: CallbackList) -> None:
         self._told = told
         self.every_step = told.wants_every("test")
+        self.count = 0
 
     def begin(self, step: int) -> None:
         if self.every_step:
             self._told.on_test_batch_begin(step)
 
     def end(self, step: int, logs: DeviceLogs) -> bool:
+        self.count = step + 1
         self._told.on_test_batch_end(step, dict(logs.fetch()) if self.every_step else logs)
         return False
 
@@ -89,8 +94,10 @@ class Trainer:
         `jit_compile` asks for XLA or torch.compile (True), does without (False; on JAX, which has no other programs,
         step by step), or leaves it to the backend.
         """
-        if isinstance(steps_per_execution, bool) or (steps_per_execution != "auto" and int(steps_per_execution) < 1):
-            raise ArgumentError(f"steps_per_execution should be 'auto' or a positive int, got {steps_per_execution!r}.")
+        if steps_per_execution != "auto":
+            check_counts(steps_per_execution=steps_per_execution)
+        if jit_compile not in (True, False, None, "auto"):
+            raise ArgumentError(f"jit_compile should be True, False or 'auto', got {jit_compile!r}.")
         self.optimizer = optimizers.get(optimizer)
         if auto_scale_loss and self.dtype_policy.name == "mixed_float16":  # type: ignore[attr-defined]
             if self.optimizer is not None and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
@@ -131,7 +138,7 @@ class Trainer:
 
         def forward() -> tuple[Any, Any]:
             y_pred = self(x, training=True)  # type: ignore[operator]
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+            loss = self._loss_of(x, y, y_pred, sample_weight, True)
             return self.optimizer.scale_loss(loss), (loss, y_pred, masks_of(y_pred))
 
         trainable = self.trainable_variables  # type: ignore[attr-defined]
@@ -145,7 +152,7 @@ class Trainer:
         """One step of evaluation. Returns what is logged."""
         x, y, sample_weight = unpack_batch(data)
         y_pred = self(x, training=False)  # type: ignore[operator]
-        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
+        loss = self._loss_of(x, y, y_pred, sample_weight, False)
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -153,6 +160,13 @@ class Trainer:
         """The outputs for one batch."""
         x, _, _ = unpack_batch(data)
         return self(x, training=False)  # type: ignore[operator]
+
+    def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
+        """`compute_loss`, which may be overridden without `training`, as of old."""
+        parameters = inspect.signature(self.compute_loss).parameters.values()
+        knows = any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+        more = {"training": training} if knows else {}
+        return self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **more)
 
     def compute_loss(
         self,
@@ -350,7 +364,8 @@ class Trainer:
         if not wanted or not has_objectives or y is None:
             return
         names = output_names(y_pred, getattr(self, "output_names", None))
-        y_specs = tree.map_structure(lambda leaf: None if leaf is None else Spec.of(leaf).batched(), y)
+        size = fixed_batch(self)
+        y_specs = tree.map_structure(lambda leaf: None if leaf is None else Spec.of(leaf).batched(size), y)
         if arguments["loss"] is not None:
             self._compiled_loss = CompiledLoss(arguments["loss"], arguments["loss_weights"], y_specs, y_pred, names)
             for loss, maker, name in zip(self._compiled_loss.losses, makers, names, strict=True):
@@ -375,7 +390,7 @@ class Trainer:
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: Any = True,
-        class_weight: dict[int, float] | None = None,
+        class_weight: Mapping[Any, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
@@ -396,13 +411,15 @@ class Trainer:
         """
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("fit")
-            _check_counts(
-                epochs=epochs,
+            check_counts(0, epochs=epochs, initial_epoch=initial_epoch)
+            check_counts(
                 steps_per_epoch=steps_per_epoch,
                 validation_steps=validation_steps,
                 validation_batch_size=validation_batch_size,
             )
-            data = adapt(x, y, sample_weight, batch_size, shuffle, class_weight)
+            for frequency in validation_freq if isinstance(validation_freq, Collection) else [validation_freq]:
+                check_counts(validation_freq=frequency)
+            data = adapt(x, y, sample_weight, batch_size, shuffle)
             held_out: ArrayData | BatchData | None = None
             if validation_split and validation_data is None:
                 if not isinstance(data, ArrayData):
@@ -412,6 +429,8 @@ class Trainer:
                 data, held_out = split_rows(data, validation_split)
             elif validation_data is not None:
                 held_out = _validation(validation_data, validation_batch_size or batch_size)
+            if class_weight is not None:
+                data.weigh(class_weight)
             if isinstance(held_out, ArrayData) and validation_batch_size is not None:
                 held_out.batch_size = min(validation_batch_size, held_out.rows)
             told = callbacks
@@ -447,25 +466,39 @@ class Trainer:
             raise ArgumentError(f"evaluate has no argument {', '.join(map(repr, kwargs))}.")
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("evaluate")
-            _check_counts(steps=steps)
+            check_counts(steps=steps)
             data = adapt(x, y, sample_weight, batch_size)
             told = callbacks
             if not isinstance(told, CallbackList):
                 told = CallbackList(callbacks, add_progbar=is_verbose(verbose), model=self)
             told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
             with Interruption() as interruption:
-                logs = self._evaluate(data, told, steps, interruption)
+                logs = self._evaluate(data, told, steps, interruption, checks=True)
             return logs if return_dict else self._as_list(logs)
 
     def _evaluate(
-        self, data: ArrayData | BatchData, told: CallbackList, steps: int | None, interruption: Interruption
+        self,
+        data: ArrayData | BatchData,
+        told: CallbackList,
+        steps: int | None,
+        interruption: Interruption,
+        checks: bool = False,
     ) -> dict[str, Any]:
-        self._prepare("test", data.structure if isinstance(data, ArrayData) else data.peek())
+        batch = data.structure if isinstance(data, ArrayData) else data.peek()
+        self._prepare("test", batch)
+        if checks:
+            diagnosis.check_labels(self, batch[1])
         engine: Engine = self._engine("test")
         told.on_test_begin()
-        found = engine.epoch(data, 0, steps, 0, _Evaluation(told), interruption)
+        listener = _Evaluation(told)
+        found = engine.epoch(data, 0, _at_most_once(steps, data), 0, listener, interruption)
         if found is None:
             raise DataError("The data to evaluate on yields no batch.")
+        if steps is not None and listener.count < steps:
+            warn(f"The data to evaluate on ended after {listener.count} of {steps} steps: those were counted, once.")
+        if isinstance(data, BatchData):
+            data.end_of_epoch()
+            data.rewind()  # for the next evaluation
         logs = dict(found.fetch())
         told.on_test_end(logs)
         return logs
@@ -480,7 +513,8 @@ class Trainer:
     ) -> Any:
         """The outputs for all rows of `x`, as NumPy arrays."""
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
-            _check_counts(steps=steps)
+            if steps is not None:
+                check_counts(steps=steps)
             data = adapt(x, None, None, batch_size)
             if not self._fully_built():  # type: ignore[attr-defined]
                 batch = data.structure if isinstance(data, ArrayData) else data.peek()
@@ -496,10 +530,9 @@ class Trainer:
                 return tree.map_structure(lambda leaf: np.array(B.to_numpy(leaf)), forward(data.x))
             results: list[Any] = []
             outputs: Any = None
-            with Interruption() as interruption:
-                for i, (batch, _, _) in enumerate(data.batches(0, 0)):
-                    if steps is not None and i >= steps:
-                        break
+            chosen = data.batches(0, 0, 0, _at_most_once(steps, data), False)
+            with Interruption() as interruption, contextlib.closing(chosen):
+                for i, (batch, _, _) in enumerate(chosen):
                     interruption.check()
                     if told is not None:
                         told.on_predict_batch_begin(i)
@@ -530,18 +563,21 @@ class Trainer:
     def _on_batch(self, kind: str, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool) -> Any:
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled(f"{kind}_on_batch")
-            data = adapt(x, y, sample_weight, None, False, class_weight)
-            if not isinstance(data, ArrayData):
-                raise DataError(f"{kind}_on_batch needs arrays, got {type(x).__name__}.")
+            data = _one_batch(f"{kind}_on_batch", adapt(x, y, sample_weight))
+            if class_weight is not None:
+                data.weigh(class_weight)
             self._prepare(kind, data.structure)
-            logs, _ = self._engine(kind).run_batch(data.structure, True)
+            diagnosis.check_labels(self, data.y)
+            engine = self._engine(kind)
+            if not engine.resets:
+                self.reset_metrics()
+            logs, _ = engine.run_batch(data.structure, engine.resets)
             values = dict(logs.fetch())
             return values if return_dict else self._as_list(values)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
-        rows = next(leaf.shape[0] for leaf in tree.flatten(adapt(x).structure) if leaf is not None)  # type: ignore[union-attr]
-        return self.predict(x, batch_size=rows, verbose=0)
+        return self.predict(x, batch_size=_one_batch("predict_on_batch", adapt(x)).rows, verbose=0)
 
     def _as_list(self, logs: dict[str, Any]) -> Any:
         values = list(logs.values())
@@ -600,16 +636,28 @@ def _shows_predictions(verbose: Any) -> bool:
     return verbose != "auto" or sys.stdout.isatty()
 
 
-def _check_counts(**counts: Any) -> None:
-    for name, value in counts.items():
-        least = 0 if name == "epochs" else 1
-        if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
-            raise ArgumentError(f"{name} should be a positive int, got {value!r}.")
+def _at_most_once(steps: int | None, data: ArrayData | BatchData) -> int | None:
+    """So many steps, or as many as the data has if it is known."""
+    return steps if steps is None or data.num_batches is None else min(steps, data.num_batches)
+
+
+def _one_batch(method: str, data: ArrayData | BatchData) -> ArrayData:
+    if not isinstance(data, ArrayData):
+        raise DataError(f"{method} needs the arrays of one batch, got {type(data.source).__name__}.")
+    return data
 
 
 def _validation(validation_data: Any, batch_size: int | None) -> ArrayData | BatchData:
-    if isinstance(validation_data, tuple) and len(validation_data) in (2, 3):
-        return adapt(validation_data[0], validation_data[1], (*validation_data, None)[2], batch_size)
-    if isinstance(validation_data, tuple | list | dict) or hasattr(validation_data, "shape"):
+    if isinstance(validation_data, dict) or hasattr(validation_data, "shape"):
         return adapt(validation_data, None, None, batch_size)
-    return adapt(validation_data)
+    if not isinstance(validation_data, tuple | list):
+        return adapt(validation_data)
+    if not 1 <= (count := len(validation_data)) <= 3:
+        raise ArgumentError(
+            f"validation_data should be (x, y), (x, y, sample_weight) or yield such batches, got {count} parts."
+        )
+    x, y, weight = (*validation_data, None, None)[:3]
+    try:
+        return adapt(x, y, weight, batch_size)
+    except DataError as error:
+        raise DataError(f"The validation data: {error}") from error
