@@ -95,7 +95,10 @@ DATA = {
     "batches shuffled": lambda: {"x": X, "y": Y, "batch_size": BATCH, "shuffle": "batch"},
     "more steps than rows": lambda: {"x": X, "y": Y, "batch_size": BATCH, "steps_per_epoch": STEPS + 4},
     "dataset": lambda: {"x": Numbered()},
+    "fewer steps than of the dataset": lambda: {"x": Numbered(), "steps_per_epoch": STEPS - 2},
     "iterable": lambda: {"x": Drawn()},
+    "more steps than of the iterable": lambda: {"x": Drawn(), "steps_per_epoch": STEPS + 4},
+    "fewer steps than of the iterable": lambda: {"x": Drawn(), "steps_per_epoch": STEPS - 2},
     "generator": lambda: {"x": endless(), "steps_per_epoch": STEPS},
 }
 

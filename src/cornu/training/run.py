@@ -33,6 +33,7 @@ class Run(Listener):
     """The run of a model over `data`, validated on `held_out`; `resume`d from its checkpoint if there is one."""
 
     saver: Saver | None = None
+    was_bad = False
 
     def __init__(
         self,
@@ -191,6 +192,9 @@ class Run(Listener):
         return bool(self.model.stop_training)
 
     def bad(self, step: int, batch: Batch | None) -> None:
+        if self.was_bad:  # and told
+            return
+        self.was_bad = True
         diagnosis.report(self.model, self.data, batch, self.epoch, step, self.seed, self.keep)
 
     def at_most(self, step: int) -> int:
