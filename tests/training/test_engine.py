@@ -483,13 +483,27 @@ class KerasOnJax(Doubled):
         trainable, slots = self.optimizer.stateless_apply(slots, grads, trainable)
         return {"loss": loss}, (trainable, others, slots, metrics)
 
+    def test_step(self, state, data):
+        trainable, others, metrics = state
+        x, y = data
+        loss, (_, _, others, metrics) = self.compute_loss_and_updates(trainable, others, metrics, x, y, None)
+        return {"loss": loss}, (trainable, others, metrics)
+
+    def predict_step(self, state, data):
+        outputs, others = self.stateless_call(*state, data)
+        return outputs * 2, others
+
 
 def test_a_train_step_in_keras_on_jax_form():
     model = KerasOnJax()
     model.compile("adam", SPARSE)
     before = model.evaluate(X, Y, verbose=0)
     history = model.fit(X, Y, epochs=5, batch_size=10, verbose=0).history
-    assert model.evaluate(X, Y, verbose=0) < before
+    after = model.evaluate(X, Y, batch_size=50, verbose=0)
+    assert after < before
+    expected = model.predict_on_batch(X)
+    np.testing.assert_allclose(expected, 2 * np.asarray(model(X)), rtol=1e-5)
+    assert after == pytest.approx(float(cornu.losses.get(SPARSE)(Y, expected / 2).mean()), rel=1e-4)
     assert len(history["loss"]) == 5
     assert int(model.optimizer.iterations) == 25
 

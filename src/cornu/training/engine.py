@@ -538,6 +538,8 @@ def any_form(model: Any, step: Callable[..., Any]) -> Callable[[Any], Any]:
         elif kind == "predict_step":
             groups = groups[:2]
         result, state = step(tuple([v._read() for v in group] for group in groups), data)
+        if kind == "predict_step":  # which gives back what is not trained alone
+            groups, state = groups[1:], [state]
         for group, values in zip(groups, state, strict=False):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
