@@ -90,6 +90,9 @@ def test_places(url, tmp_path) -> None:
         ({}, "needs `origin`"),
         ({"origin": "file:///etc/passwd"}, "http or https URL"),
         ({"origin": "ftp://host/x"}, "http or https URL"),
+        ({"origin": "http://[bad/f"}, r"`origin` must be an http or https URL, got 'http://\[bad/f'"),
+        ({"origin": "http://host:port/f"}, "http or https URL"),
+        ({"origin": "https:///f"}, "http or https URL"),
         ({"origin": "http://host/"}, "ends in no file name"),
         ({"origin": "http://host/%2e%2e"}, "plain file name"),
         ({"origin": "http://host/a%2Fb"}, "plain file name"),
@@ -201,6 +204,37 @@ def test_what_cannot_be_resumed_starts_anew(server, misbehave, url, behaviour) -
     expected = BODY[::-1] if behaviour == "changed" else BODY
     assert Path(get_file(origin=url)).read_bytes() == expected
     assert server.ranges()[1] == "bytes=300000-"
+
+
+def ranged(content_range: str, body: bytes):
+    """Answers a request for the rest like that."""
+    return lambda handler, _: handler.answer(206, body, ETag=f'"{hash(BODY)}"', Content_Range=content_range)
+
+
+@pytest.mark.parametrize(
+    ("content_range", "sent", "following"),
+    [
+        ("bytes 500000-500009/500010", 10, None),  # another length than at first: another file
+        ("bytes 500000-599999/*", 100_000, "bytes=600000-"),  # less than was asked for
+        ("bytes 500000-599999/1048576", 100_000, "bytes=600000-"),
+    ],
+)
+def test_the_length_that_was_announced_first_holds(server, misbehave, url, content_range, sent, following) -> None:
+    server.script["/some/data.bin"] = [
+        misbehave.truncate(500_000),
+        ranged(content_range, BODY[500_000 : 500_000 + sent]),
+    ]
+    assert Path(get_file(origin=url)).read_bytes() == BODY
+    assert server.ranges() == [None, "bytes=500000-", following]
+
+
+def test_a_rest_of_unknown_length_is_not_taken_for_all(server, misbehave, url) -> None:
+    def chunks(handler, body) -> None:  # an answer without a length that breaks off
+        handler.answer(200, b"ffff\r\n" + body[:10], Content_Length=None, ETag="x", Transfer_Encoding="chunked")
+
+    server.script["/some/data.bin"] = [chunks, ranged("bytes 10-19/*", BODY[10:20])]
+    assert Path(get_file(origin=url)).read_bytes() == BODY
+    assert server.ranges() == [None, "bytes=10-", None]
 
 
 def test_without_a_validator_only_a_checksum_allows_to_resume(server, misbehave, url) -> None:
@@ -395,6 +429,30 @@ def test_a_complete_cache_may_be_read_only(url, tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(files, "_locked", locked)
     assert get_file(origin=url, file_hash=SHA) == path
+
+
+def test_a_folder_in_the_place_of_the_file(server, url, tmp_path) -> None:
+    (cache(tmp_path) / "data.bin").mkdir(parents=True)
+    with pytest.raises(ArgumentError, match=r"data\.bin is a folder.*Pass another `fname`"):
+        get_file(origin=url)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("home", ["/proc/x", "file/x"])
+def test_a_cache_that_cannot_be_made(server, url, tmp_path, monkeypatch, home) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CORNU_HOME", str(tmp_path / home))
+    with pytest.raises(DownloadError) as caught:
+        get_file(origin=url)
+    for part in (str(tmp_path / home / "datasets"), "cannot be written", "CORNU_HOME"):
+        assert part in str(caught.value)
+    assert server.requests == []
+
+
+def test_a_redirect_to_no_address(server, misbehave) -> None:
+    server.script["/moved"] = [misbehave.redirect("http://[bad/f")]
+    with pytest.raises(DownloadError, match="ValueError: Invalid IPv6 URL"):
+        get_file("x", origin=f"{server.url}/moved")
 
 
 def archive(kind: str) -> bytes:

@@ -75,7 +75,7 @@ def get_file(
     """
     if not origin:
         raise ArgumentError('get_file needs `origin`, the URL of the file: get_file(origin="https://…").')
-    if urlsplit(origin).scheme not in ("http", "https"):
+    if not _is_web(origin):
         raise ArgumentError(f"get_file: `origin` must be an http or https URL, got {origin!r}.")
     name = os.fspath(fname) if fname is not None else unquote(urlsplit(origin).path.rpartition("/")[2])
     if not name:
@@ -84,7 +84,6 @@ def get_file(
         raise ArgumentError(f"get_file: `fname` must be a plain file name, got {name!r}. Folders go into `cache_dir`.")
     digest, algorithm = _expected_hash(file_hash or md5_hash, hash_algorithm if file_hash or not md5_hash else "md5")
     folder = (Path(cache_dir).expanduser() if cache_dir is not None else config.home()) / cache_subdir
-    folder.mkdir(parents=True, exist_ok=True)
     theirs = keras_home() / cache_subdir if digest and cache_dir is None else None
     request = (theirs, origin, digest, algorithm, force_download)
     if not (extract or untar):
@@ -107,6 +106,8 @@ def _cached(
         places = [] if force else [target] if theirs is None else [target, theirs / target.name]
         return next((p for p in places if p.is_file() and digest in (None, hash_file(p, algorithm))), None)
 
+    if target.is_dir():
+        raise ArgumentError(f"get_file: {target} is a folder. Pass another `fname` for the file, or remove the folder.")
     if file := found():  # complete files appear at once: no lock, and a cache may be read-only
         return file, False
     with _locked(target):
@@ -142,11 +143,19 @@ def _expected_hash(digest: str | None, algorithm: str) -> tuple[str | None, str]
     return digest, algorithm
 
 
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        return False
+
+
 def mirrors() -> list[str]:
     """Base URLs from `CORNU_MIRROR`, tried before a file's own address with its path appended."""
     found = os.environ.get("CORNU_MIRROR", "").replace(",", " ").split()
     for base in found:
-        if urlsplit(base).scheme not in ("http", "https"):
+        if not _is_web(base):
             raise ArgumentError(f"CORNU_MIRROR must hold http or https URLs separated by spaces, got {base!r}.")
     return [base.rstrip("/") for base in found]
 
@@ -174,7 +183,7 @@ def download(origin: str, target: Path, digest: str | None = None, algorithm: st
                 # No such host or a bad certificate: the next second changes nothing.
                 again = not isinstance(error.reason, (socket.gaierror, ssl.SSLError))
                 reason = str(error.reason)
-            except (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
+            except (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError, ValueError) as error:
                 reason, again = f"{type(error).__name__}: {error}", True
             else:
                 os.replace(part, target)
@@ -227,7 +236,10 @@ def _fetch(url: str, target: Path, digest: str | None, algorithm: str) -> Path:
     with response:
         start, total = 0, _integer(response.headers.get("Content-Length"))
         if have and response.status == 206:
-            start, total = have, _check_range(response.headers.get("Content-Range"), have, part, notes)
+            start, total = (
+                have,
+                _check_range(response.headers.get("Content-Range"), have, known.get("total"), part, notes),
+            )
         elif response.status != 200:
             raise _Failure(f"HTTP {response.status}", again=False)
         _check_space(target, (total or 0) - start, total)
@@ -235,7 +247,7 @@ def _fetch(url: str, target: Path, digest: str | None, algorithm: str) -> Path:
             etag = response.headers.get("ETag")
             strong = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
             _discard(part)  # before the notes of another version stand beside it
-            notes.write_text(json.dumps({"url": url, "validator": strong}), "utf-8")
+            notes.write_text(json.dumps({"url": url, "validator": strong, "total": total}), "utf-8")
         with open(part, "r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
@@ -284,13 +296,16 @@ def _receive(response: http.client.HTTPResponse, file: IO[bytes], name: str, sta
     return size
 
 
-def _check_range(content_range: str | None, have: int, part: Path, notes: Path) -> int:
-    """The size of the whole file, if the answer is what was asked for."""
+def _check_range(content_range: str | None, have: int, total: int | None, part: Path, notes: Path) -> int:
+    """The size of the whole file, if the answer is what was asked for; `total` is the one said at first."""
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", content_range or "")
-    if not found or int(found[1]) != have:
+    said = _integer(found[3]) if found else None
+    size = said if total is None else total
+    if not found or int(found[1]) != have or size is None or said not in (None, size):
         _discard(part, notes)
-        raise _Failure(f"asked for bytes from {have}, the server answered {content_range!r}; starting anew")
-    return _integer(found[3]) or int(found[2]) + 1
+        whole = "" if total is None else f" of {total}"
+        raise _Failure(f"asked for bytes from {have}{whole}, the server answered {content_range!r}; starting anew")
+    return size
 
 
 def _check_space(target: Path, more: int, total: int | None) -> None:
@@ -334,7 +349,15 @@ def _sync_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
     """Hold the lock of `target` against other processes and threads; the system frees it if the process dies."""
-    with open(target.with_name(f".{target.name}.lock"), "a+b") as file:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = open(target.with_name(f".{target.name}.lock"), "a+b")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise DownloadError(
+            f"The cache {target.parent} cannot be written ({error.strerror}). Set the environment variable CORNU_HOME, "
+            "or pass `cache_dir`: a folder that can."
+        ) from error
+    with file:
         try:
             _lock(file, wait=False)
         except OSError:
