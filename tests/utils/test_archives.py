@@ -116,6 +116,21 @@ def test_replaces_what_was_there(tmp_path) -> None:
     assert extract(tmp_path, tar(("new", b""))) == {"new": b""}
 
 
+@pytest.mark.parametrize("what", ["file", "link", "dangling link"])
+def test_replaces_files_and_links_and_leaves_nothing_of_them(tmp_path, what) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    if what == "file":
+        out.write_text("old")
+    else:
+        out.symlink_to(elsewhere)
+    if what == "link":
+        elsewhere.mkdir()
+        (elsewhere / "mine").write_text("mine")
+    assert extract(tmp_path, tar(("new", b""))) == {"new": b""}
+    assert sorted(p.name for p in tmp_path.iterdir() if p != elsewhere) == ["archive", "out"]
+    assert what != "link" or (elsewhere / "mine").read_text() == "mine"
+
+
 def test_a_refused_archive_leaves_what_was_there(tmp_path) -> None:
     extract(tmp_path, tar(("old", b"")))
     with pytest.raises(UnsafeFileError):

@@ -54,17 +54,20 @@ def extract_archive(
                 raise UnsafeFileError(f"{path} has more than {MAX_MEMBERS} members.")
             with _reading(path, name):
                 _write(path, fresh, name, content)
-        if folder.exists():
+        if os.path.lexists(folder):
             folder.rename(old)  # removed where it is, it could be left half
         try:
             fresh.rename(folder)
         except OSError:
-            if old.exists():
+            if os.path.lexists(old):
                 old.rename(folder)
             raise
     finally:
         for left in (fresh, old):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
     return folder
 
 
