@@ -44,6 +44,9 @@ def test_to_categorical_of_nothing() -> None:
         ([-1, 1], None, DataError, "got -1 … 1"),
         ([0.5], None, DTypeError, "integer classes, got dtype float64"),
         (["cat", "dog"], None, DTypeError, "map names to 0, 1, 2"),
+        ([0, 1], "2", ArgumentError, "to_categorical: num_classes should be a positive int or None, got '2'"),
+        ([], 0, ArgumentError, "num_classes should be a positive int or None, got 0"),
+        ([0], True, ArgumentError, "got True"),
         ([], None, DataError, "pass num_classes"),
     ],
 )
@@ -107,6 +110,8 @@ def test_pad_sequences_details() -> None:
         ({"sequences": [[1]], "padding": "left"}, ArgumentError, "padding must be one of 'pre', 'post', got 'left'"),
         ({"sequences": [[1]], "truncating": "pos"}, ArgumentError, "Did you mean 'post'"),
         ({"sequences": [["a"]], "value": "x"}, DataError, "use dtype=object"),
+        ({"sequences": [[1]], "maxlen": -1}, ArgumentError, "maxlen should be an int of at least 0 or None, got -1"),
+        ({"sequences": [[1]], "maxlen": 1.5}, ArgumentError, "maxlen should be an int of at least 0 or None, got 1.5"),
         ({"sequences": [["a"]], "dtype": str, "value": "x"}, DataError, "use dtype=object"),
         ({"sequences": [[[1, 2]], [[1]]]}, ShapeError, r"sequence 1 have shape \(1,\), the first's \(2,\)"),
     ],
@@ -156,7 +161,16 @@ def test_pack_keeps_weights_without_targets() -> None:
 def test_split_sizes(total, left, right, sizes) -> None:
     parts = utils.split_dataset(np.arange(total), left, right)
     assert tuple(map(len, parts)) == sizes
-    np.testing.assert_array_equal(np.concatenate(parts), np.arange(sum(sizes)))
+    rows = np.arange(total)
+    np.testing.assert_array_equal(parts[0], rows[: sizes[0]])
+    np.testing.assert_array_equal(parts[1], rows[-sizes[1] :])
+
+
+@pytest.mark.parametrize(("left", "right"), [(2, 3), (0.5, 2), (3, 0.2), (4, None), (None, 4)])
+def test_split_parts_are_those_of_keras(left, right) -> None:
+    theirs = keras.utils.split_dataset(np.arange(13), left, right)
+    for mine, other in zip(utils.split_dataset(np.arange(13), left, right), theirs, strict=True):
+        np.testing.assert_array_equal(mine, [int(row) for row in other])
 
 
 Pair = namedtuple("Pair", "x y")

@@ -29,6 +29,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         if not labels.size:
             raise DataError("to_categorical got no classes; pass num_classes to fix the width of an empty result.")
         num_classes = int(labels.max()) + 1
+    elif isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
+        raise ArgumentError(f"to_categorical: num_classes should be a positive int or None, got {num_classes!r}.")
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise DataError(
             f"to_categorical: classes must lie in 0 … {num_classes - 1} (num_classes={num_classes}), "
@@ -85,6 +87,8 @@ def pad_sequences(
         )
     if maxlen is None:
         maxlen = max(map(len, sequences), default=0)
+    elif isinstance(maxlen, bool) or not isinstance(maxlen, int | np.integer) or maxlen < 0:
+        raise ArgumentError(f"pad_sequences: maxlen should be an int of at least 0 or None, got {maxlen!r}.")
     element = next((np.asarray(sequence).shape[1:] for sequence in sequences if len(sequence)), ())
     padded = np.full((len(sequences), maxlen, *element), value, dtype)
     for i, sequence in enumerate(sequences):
@@ -136,7 +140,7 @@ def split_dataset(
 
     `dataset` is an array, or a list, tuple or dict of arrays of one length, nested at will; any other iterable is read
     to its end and gives two lists of its elements. A size is a number of samples or a fraction; one of them may be
-    left out, and the right part begins where the left ends. Without `seed`, the shuffle follows NumPy's global
+    left out, and what both leave is that between them. Without `seed`, the shuffle follows NumPy's global
     generator. `preferred_backend` is accepted for compatibility: the parts hold NumPy arrays.
     """
     if preferred_backend not in (None, "jax", "tensorflow", "torch", "numpy"):
@@ -157,7 +161,7 @@ def split_dataset(
     def part(indices: np.ndarray) -> Any:
         return _take(dataset, lambda array: np.asarray(array)[indices]) if arrays else [dataset[i] for i in indices]
 
-    return part(order[:left]), part(order[left : left + right])
+    return part(order[:left]), part(order[len(order) - right :])
 
 
 def _is_structure(data: Any) -> bool:
