@@ -184,7 +184,7 @@ def download(origin: str, target: Path, digest: str | None = None, algorithm: st
                 again = not isinstance(error.reason, (socket.gaierror, ssl.SSLError))
                 reason = str(error.reason)
             except (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError, ValueError) as error:
-                reason, again = f"{type(error).__name__}: {error}", True
+                reason, again = f"{type(error).__name__}: {error}", not isinstance(error, ValueError)
             else:
                 os.replace(part, target)
                 _sync_folder(target.parent)
@@ -236,10 +236,8 @@ def _fetch(url: str, target: Path, digest: str | None, algorithm: str) -> Path:
     with response:
         start, total = 0, _integer(response.headers.get("Content-Length"))
         if have and response.status == 206:
-            start, total = (
-                have,
-                _check_range(response.headers.get("Content-Range"), have, known.get("total"), part, notes),
-            )
+            said = response.headers.get("Content-Range")
+            start, total = have, _check_range(said, have, known.get("total"), part, notes)
         elif response.status != 200:
             raise _Failure(f"HTTP {response.status}", again=False)
         _check_space(target, (total or 0) - start, total)
