@@ -13,11 +13,21 @@ class Record(dict[str, list[float]]):
     """A dict that also answers to the old or new name of an entry: `acc` for `accuracy`, `lr` for `learning_rate`."""
 
     def __missing__(self, key: str) -> list[float]:
-        prefix, name = ("val_", key[4:]) if key.startswith("val_") else ("", key)
-        other = prefix + _OTHER_NAMES.get(name, "")
-        if other in self.keys():
-            return self[other]
+        if _other(key) in self.keys():
+            return self[_other(key)]
         raise KeyError(f"{key!r}; recorded: {', '.join(self)}")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys() or _other(key) in self.keys()
+
+    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
+        """The entry of either name, or `default`."""
+        return super().get(key, super().get(_other(key), default))
+
+
+def _other(key: Any) -> str:
+    prefix, name = ("val_", key[4:]) if str(key).startswith("val_") else ("", key)
+    return prefix + _OTHER_NAMES.get(name, "")
 
 
 class History(Callback):
