@@ -36,5 +36,7 @@ class LambdaCallback(Callback):
         for name, function in given.items():
             if name not in hooks:
                 raise ArgumentError(f"LambdaCallback: there is no hook {name!r}.{did_you_mean(name, hooks)}")
+            if function is not None and not callable(function):
+                raise ArgumentError(f"LambdaCallback: {name} should be a function, got {function!r}.")
             if function is not None:
                 setattr(self, name, function)

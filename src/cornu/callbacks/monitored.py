@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
-from cornu.base.errors import bad_choice, did_you_mean, warn
+from cornu.base.errors import ArgumentError, bad_choice, did_you_mean, warn
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.history import Record
 
@@ -36,8 +37,21 @@ class MonitoredCallback(Callback):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             raise bad_choice("mode", mode, ("auto", "min", "max"))
+        if not isinstance(monitor, str):
+            raise ArgumentError(
+                f"{type(self).__name__}: monitor should be a name in the logs, such as 'val_loss', got {monitor!r}."
+            )
+        self._check(Real, -math.inf, min_delta=min_delta)
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self._warned = False
+
+    def _check(self, kind: type, least: float = 0, **values: Any) -> None:
+        """ArgumentError unless all are numbers of this kind, and at least so large."""
+        for name, value in values.items():
+            if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
+                what = "an int" if kind is Integral else "a number"
+                bound = f" of at least {least}" if math.isfinite(least) else ""
+                raise ArgumentError(f"{type(self).__name__}: {name} should be {what}{bound}, got {value!r}.")
 
     def larger_is_better(self) -> bool:
         """The direction of improvement: that of `mode`, of the model's metric of this name, or of the name itself."""

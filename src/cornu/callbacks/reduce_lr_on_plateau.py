@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from cornu.base.errors import ArgumentError
 from cornu.callbacks.monitored import MonitoredCallback
@@ -32,7 +35,9 @@ class ReduceLROnPlateau(MonitoredCallback):
         if kwargs:
             raise ArgumentError(f"ReduceLROnPlateau has no argument {', '.join(map(repr, kwargs))}.")
         super().__init__(monitor, mode, min_delta)
-        if not 0 < factor < 1:
+        self._check(Integral, patience=patience, cooldown=cooldown)
+        self._check(Real, min_delta=min_delta, min_lr=min_lr)
+        if not isinstance(factor, Real) or not 0 < factor < 1:
             raise ArgumentError(f"ReduceLROnPlateau: factor should be between 0 and 1, got {factor!r}.")
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
@@ -61,7 +66,7 @@ class ReduceLROnPlateau(MonitoredCallback):
             self.best, self.wait = value, 0
         elif not self.in_cooldown():
             self.wait += 1
-            if self.wait >= self.patience and rate > self.min_lr:
+            if self.wait >= self.patience and rate > np.float32(self.min_lr):
                 lower = max(rate * self.factor, self.min_lr)
                 self.model.optimizer.learning_rate = lower
                 if self.verbose:
