@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -71,6 +72,7 @@ class Progbar:
         self._began = time.perf_counter()
         self._drawn = 0.0
         self._seen = 0
+        self._open = False  # whether the line is still to be ended
         self._live = verbose == 1 and config.is_interactive_logging_enabled() and sys.stdout.isatty()
 
     def update(self, current: int, values: Any = None, finalize: bool | None = None) -> None:
@@ -105,6 +107,7 @@ class Progbar:
         elif self._live:
             sys.stdout.write("\r\x1b[K" + line + ("\n" if final else ""))
             sys.stdout.flush()
+            self._open = not final
         else:
             print(line, flush=True)
 
@@ -112,19 +115,18 @@ class Progbar:
         elapsed = now - self._began
         each = elapsed / max(current, 1)
         count = f"{current}/{self.target}" if self.target else str(current)
-        parts = [count]
-        if self.verbose == 1 and self.target:
-            done = min(int(self.width * current / self.target), self.width)
-            bar = "━" * done + "─" * (self.width - done)
-            parts.append(f"\x1b[32m{bar[:done]}\x1b[37m{bar[done:]}\x1b[0m" if self._live else bar)
-        if final:
-            parts.append(f"{_duration(elapsed)} {_duration(each)}/{self.unit_name}")
-        elif self.target:
-            parts.append(f"{_duration(each * (self.target - current))} left, {_duration(each)}/{self.unit_name}")
-        else:
-            parts.append(f"{_duration(elapsed)} {_duration(each)}/{self.unit_name}")
+        took = _duration(elapsed)
+        if self.target and not final:
+            took = f"{_duration(each * (self.target - current))} left,"
         shown = _values(values)
-        return " ".join(parts) + (f" - {shown}" if shown else "")
+        rest = f"{took} {_duration(each)}/{self.unit_name}" + (f" - {shown}" if shown else "")
+        room = shutil.get_terminal_size().columns - 1 if self._live else sys.maxsize
+        width = min(self.width, room - len(f"{count}  {rest}")) if self.verbose == 1 and self.target else 0
+        if width <= 0:
+            return f"{count} {rest}"[: None if final else room]  # a line that is drawn once more must not wrap
+        done = min(int(width * current / self.target), width)  # type: ignore[operator]
+        bar = "━" * done + "─" * (width - done)
+        return f"{count} " + (f"\x1b[32m{bar[:done]}\x1b[37m{bar[done:]}\x1b[0m" if self._live else bar) + f" {rest}"
 
 
 class ProgbarLogger(Callback):
@@ -171,6 +173,11 @@ class ProgbarLogger(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._epochs, self._bar = False, None
+
+    def _close(self) -> None:
+        if self._bar is not None and self._bar._open:
+            print(flush=True)
+        self.on_train_end()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self._epochs:
