@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
+import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +32,21 @@ from tests.backends import TRAINING
 X = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
+
+# What `Run` does itself once it closes its callbacks and says whether it validates.
+CLOSING = """
+from cornu.training.run import Run
+def closing(self, *args, train=Run.train):
+    told = self.callbacks
+    validates = {"validates": self.held_out is not None}
+    told.set_params = lambda params: type(told).set_params(told, params | validates)
+    try:
+        return train(self, *args)
+    finally:
+        told.close()
+Run.train = closing
+"""
+exec(CLOSING)
 
 MODELS: dict[str, cornu.Model] = {}
 
@@ -142,12 +162,35 @@ def test_what_is_not_in_the_logs_is_a_warning_with_what_is() -> None:
         (lambda: callbacks.ModelCheckpoint("a.keras", save_weights_only=True), "should end in .weights.h5"),
         (lambda: callbacks.ModelCheckpoint("a.keras", save_freq=0), "save_freq should be 'epoch' or a positive int"),
         (lambda: callbacks.LearningRateScheduler(0.1), "schedule should be a function"),
+        (lambda: callbacks.LambdaCallback(on_epoch_end=1), "on_epoch_end should be a function, got 1"),
+        (lambda: callbacks.EarlyStopping(None), "EarlyStopping: monitor should be a name .*, got None"),
+        (lambda: callbacks.ReduceLROnPlateau(None), "ReduceLROnPlateau: monitor should be a name .*, got None"),
+        (lambda: callbacks.ModelCheckpoint("a.keras", None), "ModelCheckpoint: monitor should be a name .*, got None"),
+        (lambda: callbacks.EarlyStopping(patience=-1), "patience should be an int of at least 0, got -1"),
+        (lambda: callbacks.EarlyStopping(patience="3"), "patience should be an int of at least 0, got '3'"),
+        (lambda: callbacks.EarlyStopping(patience=True), "patience should be an int of at least 0, got True"),
+        (lambda: callbacks.EarlyStopping(start_from_epoch=1.5), "start_from_epoch should be an int .*, got 1.5"),
+        (lambda: callbacks.EarlyStopping(min_delta="0"), "min_delta should be a number, got '0'"),
+        (lambda: callbacks.EarlyStopping(min_delta=float("nan")), "min_delta should be a number, got nan"),
+        (lambda: callbacks.ReduceLROnPlateau(patience=2.0), "patience should be an int of at least 0, got 2.0"),
+        (lambda: callbacks.ReduceLROnPlateau(cooldown=-1), "cooldown should be an int of at least 0, got -1"),
+        (lambda: callbacks.ReduceLROnPlateau(min_delta=-0.1), "min_delta should be a number of at least 0, got -0.1"),
+        (lambda: callbacks.ReduceLROnPlateau(min_lr=-1), "min_lr should be a number of at least 0, got -1"),
+        (lambda: callbacks.ReduceLROnPlateau(factor="0.1"), "factor should be between 0 and 1, got '0.1'"),
         (lambda: callbacks.LambdaCallback(on_epoch_ends=print), "no hook 'on_epoch_ends'. Did you mean 'on_epoch_end'"),
     ],
 )
 def test_wrong_arguments(make, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_the_smallest_learning_rate_is_not_lowered(trained, capsys: pytest.CaptureFixture[str]) -> None:
+    trained.optimizer.learning_rate = 0.1  # above min_lr by its rounding to float32
+    lower = callbacks.ReduceLROnPlateau("loss", patience=0, min_lr=0.1, verbose=1, min_delta=1e9)
+    trained.fit(X, Y, epochs=3, verbose=0, callbacks=[lower])
+    assert capsys.readouterr().out == ""
+    trained.optimizer.learning_rate = 0.01
 
 
 def test_learning_rate_schedulers_of_both_forms(trained) -> None:
@@ -231,6 +274,92 @@ def test_training_goes_on_when_the_disk_is_full(trained, tmp_path: Path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at-3.keras", "at-4.keras"]
 
 
+@contextlib.contextmanager
+def slow_save(model: cornu.Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A disk that takes its time."""
+    save = model.save
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "save", lambda path: time.sleep(0.3) or save(path))
+        yield
+
+
+def fail(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore:A file could not be written")
+def test_files_are_there_however_fit_ends(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "m.keras"
+    told = [callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch and fail())]
+    with slow_save(trained, monkeypatch), pytest.raises(KeyboardInterrupt):
+        trained.fit(X, Y, epochs=2, verbose=0, callbacks=[*told, callbacks.ModelCheckpoint(file)])
+    assert cornu.models.load_model(file).count_params() == 3
+
+    def full(path: Path) -> None:
+        time.sleep(0.3)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trained, "save", full)
+    with pytest.warns(UserWarning, match="1 of 1 files could not be written"), pytest.raises(KeyboardInterrupt):
+        trained.fit(X, Y, epochs=2, verbose=0, callbacks=[*told, callbacks.ModelCheckpoint(file)])
+
+
+def test_what_cannot_be_saved_does_not_hide_why_fit_ended(tmp_path: Path) -> None:
+    model = cornu.Sequential([cornu.Input((X.shape[1],)), cornu.layers.Lambda(lambda x: x), cornu.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    told = [
+        callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch and fail()),
+        callbacks.ModelCheckpoint(tmp_path / "m.keras"),
+    ]
+    warned = pytest.warns(UserWarning, match="ModelCheckpoint could not save the model: A lambda cannot be saved")
+    with warned, pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=told)
+
+
+class Saving(callbacks.ModelCheckpoint):
+    """One that uses its files itself."""
+
+    def __init__(self, path: Path, use) -> None:
+        super().__init__(path)
+        self.use = use
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.use(epoch, logs)
+
+
+@pytest.mark.parametrize("kind", ["functions", "own", "derived"])
+def test_callbacks_that_follow_find_the_file(trained, kind: str, tmp_path: Path, monkeypatch) -> None:
+    found = []
+
+    class Own(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            found.append((tmp_path / f"{epoch + 1}.keras").is_file())
+
+    saving = callbacks.ModelCheckpoint(path := tmp_path / "{epoch}.keras")
+    told = {
+        "functions": [saving, callbacks.LambdaCallback(on_epoch_end=Own().on_epoch_end)],
+        "own": [saving, callbacks.EarlyStopping("loss"), Own()],
+        "derived": [Saving(path, Own().on_epoch_end)],
+    }[kind]
+    with slow_save(trained, monkeypatch):
+        trained.fit(X, Y, epochs=2, verbose=0, callbacks=told)
+    assert found == [True, True]
+
+
+def test_all_callbacks_are_closed_whatever_one_raises(tmp_path: Path) -> None:
+    table = callbacks.CSVLogger(tmp_path / "log.csv")
+    broken = callbacks.ModelCheckpoint(tmp_path / "m.keras")
+    broken._close = fail
+    told = callbacks.CallbackList([broken, table])
+    told.on_train_begin()
+    with pytest.raises(KeyboardInterrupt):
+        told.close()
+    assert table._file is None
+    told.callbacks = []
+    told.close()
+
+
 def test_a_model_that_cannot_be_saved_is_no_matter_of_the_disk(tmp_path: Path) -> None:
     model = cornu.Sequential([cornu.Input((X.shape[1],)), cornu.layers.Lambda(lambda x: x), cornu.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -248,6 +377,88 @@ def test_a_table_of_the_logs(trained, tmp_path: Path) -> None:
     assert set(rows[0]) == {"epoch", "loss", "mae"}
     trained.fit(X, Y, verbose=0, callbacks=[callbacks.CSVLogger(file, separator=";")])
     assert file.read_text().splitlines()[0] == "epoch;loss;mae"
+
+
+def rows_of(file: Path) -> list[list[str]]:
+    with file.open(newline="") as lines:
+        return list(csv.reader(lines))
+
+
+def test_a_table_has_columns_for_a_validation_to_come(trained, tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    told = [callbacks.ReduceLROnPlateau("loss"), callbacks.CSVLogger(file)]
+    trained.fit(X, Y, epochs=3, verbose=0, validation_data=(X, Y), validation_freq=2, callbacks=told)
+    header, *rows = rows_of(file)
+    assert header == ["epoch", "learning_rate", "loss", "mae", "val_loss", "val_mae"]
+    assert [row[4:] == ["NA", "NA"] for row in rows] == [True, False, True]
+    trained.fit(X, Y, verbose=0, callbacks=told)
+    assert rows_of(file)[0] == header[:4]
+
+
+def test_a_table_of_what_it_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    table = callbacks.CSVLogger(file)
+    table.on_train_begin()
+    table.on_epoch_end(0, {"recall": np.arange(40.0).reshape(20, 2), "name": "a", "loss": np.float32(0.5)})
+    table.on_train_end()
+    assert file.read_text().count("\n") == 2
+    assert rows_of(file)[1][:3] == ["0", "0.5", "a"]
+    assert rows_of(file)[1][3].startswith("[[0.0, 1.0], [2.0, 3.0]")
+
+
+def test_a_table_that_cannot_be_written_is_an_error_before_training(trained, tmp_path: Path) -> None:
+    before = trained.get_weights()
+    with pytest.raises(ArgumentError, match=r"no/log.csv' cannot be written \(No such file.*Make the folder '/.*/no'"):
+        trained.fit(X, Y, verbose=0, callbacks=[callbacks.CSVLogger(tmp_path / "no" / "log.csv")])
+    np.testing.assert_array_equal(trained.get_weights()[0], before[0])
+
+
+def test_a_table_that_goes_on(tmp_path: Path) -> None:
+    """Told as `fit` tells it: `set_state` after `on_train_begin`; rows after the checkpoint are written again."""
+    file = tmp_path / "log.csv"
+    file.write_text("what was there before")
+    table = callbacks.CSVLogger(file)
+    table.on_train_begin()
+    states = [table.get_state()]
+    for epoch in range(3):
+        table.on_epoch_end(epoch, {"loss": epoch})
+        states.append(table.get_state())
+    table._close()
+    for done, state in enumerate(states):
+        again = callbacks.CSVLogger(file)
+        again.on_train_begin()
+        again.set_state(state)
+        again.on_epoch_end(done, {"loss": done})
+        again.on_train_end()
+        assert rows_of(file) == [["epoch", "loss"], *([str(i), str(i)] for i in range(done + 1))]
+    file.unlink()
+    again.on_train_begin()
+    again.set_state(states[2])
+    again.on_epoch_end(2, {"loss": 2})
+    again.on_train_end()
+    assert rows_of(file) == [["epoch", "loss"], ["2", "2"]]
+    more = callbacks.CSVLogger(file, append=True)
+    more.on_train_begin()
+    begun = more.get_state()
+    for _ in range(2):  # again after an end within its first epoch
+        more.set_state(begun)
+        more.on_epoch_end(3, {"loss": 3})
+        more.on_train_end()
+        assert rows_of(file) == [["epoch", "loss"], ["2", "2"], ["3", "3"]]
+        more.on_train_begin()
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_table_of_a_run_that_goes_on(trained, append: bool, tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("epoch,loss,mae\n0,9.0,9.0\n" if append else "what was there before")
+    stop = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 2 and fail())  # after its row
+    for told in ([stop], []):
+        table = callbacks.CSVLogger(file, append=append)
+        with pytest.raises(KeyboardInterrupt) if told else contextlib.nullcontext():
+            trained.fit(X, Y, epochs=4, verbose=0, callbacks=[table, *told], checkpoint=tmp_path / "run")
+    assert rows_of(file)[0] == ["epoch", "loss", "mae"]
+    assert [row[0] for row in rows_of(file)[1:]] == ["0"] * append + ["0", "1", "2", "3"]
 
 
 @pytest.mark.filterwarnings("ignore:The loss is not finite")
@@ -336,6 +547,14 @@ def test_the_history_answers_to_old_and_new_names() -> None:
     assert record["learning_rate"] == [1.0]
     with pytest.raises(KeyError, match="recorded: accuracy, val_accuracy, lr"):
         _ = record["auc"]
+    for name in ("acc", "accuracy", "val_acc", "val_accuracy", "lr", "learning_rate"):
+        assert name in record
+        assert record.get(name) == record[name]
+    for name in ("auc", "val_", "", "val_lr", 3):
+        assert name not in record
+        assert record.get(name) is None
+        assert record.get(name, 1) == 1
+    assert list(record) == ["accuracy", "val_accuracy", "lr"]
 
 
 # the display
@@ -364,10 +583,13 @@ m.fit(np.ones((24, 2)), np.ones(24), batch_size=2, epochs=2, callbacks=[Slow()])
 """
 
 
-def test_the_line_is_redrawn_in_a_terminal() -> None:
+def in_a_terminal(script: str, columns: int = 200) -> tuple[int, str]:
+    """Exit status and output of a script in a terminal so wide."""
     ours, theirs = pty.openpty()
-    source = str(Path(__file__).parents[2] / "src")
-    run = subprocess.Popen([sys.executable, "-c", SLOW], stdout=theirs, env={**os.environ, "PYTHONPATH": source})
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
+    run = subprocess.Popen([sys.executable, "-c", CLOSING + script], stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     data = b""
     while True:
@@ -379,8 +601,12 @@ def test_the_line_is_redrawn_in_a_terminal() -> None:
             break
         data += part
     os.close(ours)
-    assert run.wait(60) == 0
-    text = data.decode()
+    return run.wait(60), data.decode()
+
+
+def test_the_line_is_redrawn_in_a_terminal() -> None:
+    status, text = in_a_terminal(SLOW)
+    assert status == 0
     assert "Epoch 1/2" in text
     assert "Epoch 2/2" in text
     drawn = text.split("\r\x1b[K")
@@ -388,3 +614,25 @@ def test_the_line_is_redrawn_in_a_terminal() -> None:
     assert re.search(r"\d+/12 .*━.* left, \d+ms/step - loss: \d\.\d+.* - mae: \d\.\d+", drawn[3])
     assert re.search(r"12/12 .* \d+ms/step - loss", drawn[-1])
     assert "left" not in drawn[-1]
+
+
+@pytest.mark.parametrize("columns", [66, 40, 20])
+def test_the_line_is_no_wider_than_the_terminal(columns: int) -> None:
+    status, text = in_a_terminal(SLOW, columns)
+    assert status == 0
+    drawn = [re.sub(r"\x1b\[\d+m", "", line) for line in text.split("\r\x1b[K")[1:]]
+    growing = [line for line in drawn if not line.startswith("12/12")]
+    assert len(growing) > 4
+    assert max(map(len, growing)) == columns - 1  # so much of it as there is room for
+    assert any("━" in line for line in growing) == (columns == 66)  # the bar gives way first
+    assert all("loss: " in line and "mae: " in line for line in growing) == (columns == 66)
+    assert re.search(r"12/12 .*- loss: \d\.\d+.* - mae: \d\.\d+", drawn[-1])  # what stays is whole
+
+
+def test_a_traceback_begins_on_a_line_of_its_own() -> None:
+    status, text = in_a_terminal(SLOW.replace("time.sleep(0.06)", "time.sleep(0.2)\n        if batch == 3: 1 / 0"))
+    assert status == 1
+    lines = text.replace("\r\n", "\n").splitlines()
+    assert any("/12 " in line for line in lines)
+    assert "Traceback (most recent call last):" in lines
+    assert "ZeroDivisionError: division by zero" in lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,11 @@ class Callback:
         return self._model
 
     _kept: tuple[str, ...] = ()
+    _awaited = False
+    """Whether a user's code may look for the files that it writes before the next step."""
+
+    def _close(self) -> None:
+        """End what is open: called last, also after an error."""
 
     def get_state(self) -> dict[str, Any]:
         """What a checkpoint of the run keeps of it: numbers, texts, arrays, and lists and dicts of them."""
@@ -145,7 +151,8 @@ class CallbackList:
     def set_params(self, params: dict[str, Any]) -> None:
         """Hand the settings of the run on."""
         self.params = params
-        for callback in self.callbacks:
+        for i, callback in enumerate(self.callbacks):
+            callback._awaited = any(map(_is_users, self.callbacks[i:]))
             callback.set_params(params)
 
     def set_model(self, model: Any) -> None:
@@ -153,6 +160,12 @@ class CallbackList:
         self.model = model
         for callback in self.callbacks:
             callback.set_model(model)
+
+    def close(self) -> None:
+        """End what the callbacks have open, however the run ended."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                stack.callback(callback._close)
 
     def wants_every(self, kind: str) -> bool:
         """Whether a callback must be called at every step of `"train"`, `"test"` or `"predict"`."""
@@ -166,6 +179,12 @@ class CallbackList:
 
     def __iter__(self) -> Iterable[Callback]:  # type: ignore[override]
         return iter(self.callbacks)
+
+
+def _is_users(callback: Callback) -> bool:
+    """Whether it may run code that is not Cornu's."""
+    foreign = not type(callback).__module__.startswith("cornu.")
+    return foreign or any(name.startswith("on_") for name in vars(callback))  # of a LambdaCallback
 
 
 def _overrides(callback: Callback, hooks: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cornu.backend import B
-from cornu.base.errors import ArgumentError, CornuError
+from cornu.base.errors import ArgumentError, CornuError, warn
 from cornu.callbacks.monitored import MonitoredCallback
 from cornu.core.state import StateScope
 from cornu.saving.background import Writer
@@ -18,7 +18,8 @@ class ModelCheckpoint(MonitoredCallback):
 
     `filepath` may hold names of the logs, as in `"at-{epoch:02d}-{val_loss:.2f}.keras"`. With `save_best_only` a file
     is written only when `monitor` improves, on `initial_value_threshold` at first. Files are replaced whole, by a
-    thread: all of them are there when `fit` ends. Training goes on if the disk fails, with a warning.
+    thread: all of them are there however `fit` ends, and each one when a callback of your own comes after it in the
+    list. Training goes on if the disk fails, with a warning.
     """
 
     _kept = ("best", "_epoch", "_steps")
@@ -97,6 +98,15 @@ class ModelCheckpoint(MonitoredCallback):
                 self.model.save_weights(path) if self.save_weights_only else self.model.save(path)
 
         self._writer.write(str(path), write)
+        if self._awaited:
+            self._writer.wait()
+            self._writer.report()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._writer.finish()
+
+    def _close(self) -> None:
+        try:
+            self._writer.finish()
+        except CornuError as error:  # of less interest than what ended the run
+            warn(f"ModelCheckpoint could not save the model: {error}")
