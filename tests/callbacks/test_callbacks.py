@@ -33,21 +33,6 @@ X = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
 
-# What `Run` does itself once it closes its callbacks and says whether it validates.
-CLOSING = """
-from cornu.training.run import Run
-def closing(self, *args, train=Run.train):
-    told = self.callbacks
-    validates = {"validates": self.held_out is not None}
-    told.set_params = lambda params: type(told).set_params(told, params | validates)
-    try:
-        return train(self, *args)
-    finally:
-        told.close()
-Run.train = closing
-"""
-exec(CLOSING)
-
 MODELS: dict[str, cornu.Model] = {}
 
 
@@ -589,7 +574,7 @@ def in_a_terminal(script: str, columns: int = 200) -> tuple[int, str]:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
-    run = subprocess.Popen([sys.executable, "-c", CLOSING + script], stdout=theirs, stderr=theirs, env=environment)
+    run = subprocess.Popen([sys.executable, "-c", script], stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     data = b""
     while True:

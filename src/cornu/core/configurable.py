@@ -89,6 +89,8 @@ class Configurable:
     def _arguments(self) -> dict[str, Any]:
         """The arguments the constructor was called with, by name, defaults included."""
         args, kwargs = self._init_args
+        if type(self).__init__ is object.__init__:  # its signature is parsed, which two threads at once cannot
+            return {}
         signature = inspect.signature(type(self).__init__)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()

@@ -11,7 +11,7 @@ from typing import Any
 
 from cornu.backend import B
 from cornu.base import config, tree
-from cornu.base.errors import CornuError, DataError, warn
+from cornu.base.errors import ArgumentError, CornuError, DataError, warn
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
 from cornu.training import diagnosis
@@ -202,7 +202,9 @@ class Run(Listener):
 
 
 def is_verbose(verbose: Any) -> bool:
-    """Whether anything is to be printed."""
+    """Whether anything is to be printed; ArgumentError if that cannot be told."""
+    if not (hasattr(verbose, "__index__") and verbose >= 0) and verbose not in ("auto", "0", "1", "2"):
+        raise ArgumentError(f"verbose should be 'auto', 0, 1 or 2, got {verbose!r}.")
     return verbose not in (0, "0", False)
 
 

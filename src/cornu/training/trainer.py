@@ -438,7 +438,8 @@ class Trainer:
                 told = CallbackList(callbacks, add_history=True, add_progbar=is_verbose(verbose), model=self)
             at = wished_checkpoint(checkpoint, told)
             run = Run(self, data, held_out, told, epochs, steps_per_epoch, validation_steps, validation_freq, at)
-            return run.train(initial_epoch, resume, profile, verbose)
+            with contextlib.closing(told):
+                return run.train(initial_epoch, resume, profile, verbose)
 
     def explain_speed(self) -> str:
         """Where the time of the last epoch of `fit` went, what was compiled and why, and what would help most.
@@ -472,7 +473,7 @@ class Trainer:
             if not isinstance(told, CallbackList):
                 told = CallbackList(callbacks, add_progbar=is_verbose(verbose), model=self)
             told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
-            with Interruption() as interruption:
+            with contextlib.closing(told), Interruption() as interruption:
                 logs = self._evaluate(data, told, steps, interruption, checks=True)
             return logs if return_dict else self._as_list(logs)
 
@@ -531,7 +532,7 @@ class Trainer:
             results: list[Any] = []
             outputs: Any = None
             chosen = data.batches(0, 0, 0, _at_most_once(steps, data), False)
-            with Interruption() as interruption, contextlib.closing(chosen):
+            with contextlib.closing(told or CallbackList()), contextlib.closing(chosen), Interruption() as interruption:
                 for i, (batch, _, _) in enumerate(chosen):
                     interruption.check()
                     if told is not None:
