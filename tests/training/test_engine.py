@@ -404,6 +404,27 @@ def test_control_c_stops_soon_and_leaves_a_usable_model():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("_heeding_control_c")
+def test_control_c_does_not_wait_for_data():
+    def slow():
+        yield X, Y
+        time.sleep(30)
+        yield X, Y
+
+    model, asked = mlp(), []
+
+    def interrupt():
+        asked.append(time.perf_counter())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    model.fit(X, Y, verbose=0)
+    threading.Timer(0.5, interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(slow(), verbose=0)
+    assert time.perf_counter() - asked[0] < 10  # half a second on an idle machine
+    model.fit(X, Y, verbose=0)
+
+
 @everywhere
 def test_stop_training_and_initial_epoch(backend):
     model = mlp()

@@ -22,6 +22,7 @@ from cornu.base.errors import ArgumentError, DataError, DTypeError, warn
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight; nests of arrays, None where absent
 _TOGETHER, _TOGETHER_BYTES = 16, 2 << 20  # of which a dispatch copies all: 60 µs
+_PATIENCE = 0.3  # seconds for a batch in the making, when nobody wants more
 
 
 def unpack_batch(data: Any) -> Batch:
@@ -427,7 +428,7 @@ def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     finally:
         stop.set()
         wanted.release()
-        thread.join()
+        thread.join(_PATIENCE)
 
 
 def check_counts(least: int = 1, **counts: Any) -> None:

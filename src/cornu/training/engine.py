@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
 """How long a dispatch of many steps should take."""
+_Item = TypeVar("_Item")
 RESIDENT_BYTES = 2 << 30
 """Arrays up to this size are kept on the device as a whole."""
 
@@ -76,11 +77,13 @@ class Terminated(SystemExit):
 class Interruption:
     """Turns Ctrl-C into a request that is honoured between dispatches, where every variable has its value.
 
-    Likewise the other `signals`, which become Terminated. A second Ctrl-C is not held back.
+    Likewise the other `signals`, which become Terminated. A second Ctrl-C is not held back, nor one while data is
+    waited for.
     """
 
     def __init__(self, *signals: signal.Signals) -> None:
         self.asked: int | None = None
+        self._waits = False
         self._signals = (signal.SIGINT, *signals)
         self._before: dict[int, Any] = {}
 
@@ -95,6 +98,21 @@ class Interruption:
         if self.asked is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = number
+        if self._waits:
+            self.check()
+
+    def over(self, items: Iterator[_Item]) -> Iterator[_Item]:
+        """The items, which may be long in coming."""
+        while True:
+            self._waits = True
+            try:
+                item = next(items, None)
+            finally:
+                self._waits = False
+            if item is None:
+                return
+            self.check()
+            yield item
 
     def check(self) -> None:
         """Raises KeyboardInterrupt or Terminated if it was asked for."""
@@ -331,9 +349,8 @@ class Engine:
             waiting, expected = 0, 0.0
 
         with contextlib.closing(runs):
-            for first, count, dispatch in runs:
+            for first, count, dispatch in interruption.over(runs):
                 self.watch.lap("data")
-                interruption.check()
                 listener.begin(first)
                 self.watch.lap("callbacks")
                 if not pending:

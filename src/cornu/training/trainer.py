@@ -533,8 +533,7 @@ class Trainer:
             outputs: Any = None
             chosen = data.batches(0, 0, 0, _at_most_once(steps, data), False)
             with contextlib.closing(told or CallbackList()), contextlib.closing(chosen), Interruption() as interruption:
-                for i, (batch, _, _) in enumerate(chosen):
-                    interruption.check()
+                for i, (batch, _, _) in enumerate(interruption.over(chosen)):
                     if told is not None:
                         told.on_predict_batch_begin(i)
                     outputs = forward(batch)
