@@ -331,6 +331,50 @@ def test_state_can_be_stored(name: str) -> None:
         second.load_own_variables({"0": 1})
 
 
+@pytest.mark.usefixtures("backend")
+def test_scaled_gradients_beyond_float16() -> None:
+    variable = Variable(np.ones(3), dtype="float16")
+    ours = optimizers.LossScaleOptimizer(optimizers.SGD(0.1), initial_scale=2.0**17)
+    ours.apply([np.full(3, 6e4, "float16")], [variable])
+    np.testing.assert_allclose(variable.numpy(), 0.954, atol=1e-3)
+
+
+@pytest.mark.usefixtures("backend")
+def test_scaled_steps_are_the_inner_optimizers() -> None:
+    settings = {"clipnorm": 0.5, "use_ema": True, "ema_momentum": 0.8, "weight_decay": 0.1}
+    plain, inner = (optimizers.SGD(0.1, gradient_accumulation_steps=2, **settings) for _ in range(2))  # type: ignore[arg-type]
+    ours = optimizers.LossScaleOptimizer(inner, initial_scale=8.0, dynamic_growth_steps=100)
+    (a, b), (c, d) = ([Variable(KERNEL), Variable(BIAS, name="undecayed")] for _ in range(2))
+    for optimizer in (plain, ours):
+        optimizer.exclude_from_weight_decay(var_names=["undecayed"])
+    for step, grads in enumerate(GRADS[:6]):
+        scale = float(ours.dynamic_scale)
+        if step == 3:  # an overflow skips the call: nothing is accumulated, decayed or averaged
+            ours.apply([np.full_like(g, np.inf) for g in grads], [c, d])
+            scale /= 2
+        plain.apply(grads, [a, b])
+        ours.apply([g * scale for g in grads], [c, d])
+        close([c.numpy(), d.numpy()], [a.numpy(), b.numpy()])
+    plain.finalize_variable_values([a, b])
+    ours.finalize_variable_values([c, d])
+    close([c.numpy(), d.numpy()], [a.numpy(), b.numpy()])
+    assert int(ours.iterations) == int(plain.iterations) == 3
+
+
+@pytest.mark.usefixtures("backend")
+def test_loss_scale_leaves_overwriting_gradients() -> None:
+    variable = Variable(np.zeros(2, "float32"))
+    variable.overwrite_with_gradient = True
+    optimizers.LossScaleOptimizer(optimizers.SGD(), 8.0).apply([np.ones(2, "float32")], [variable])
+    assert variable.numpy().tolist() == [1, 1]
+
+
+def test_loss_scale_configurations_of_keras() -> None:
+    theirs = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(), weight_decay=None, use_ema=False)
+    ours = optimizers.deserialize(keras.optimizers.serialize(theirs))
+    assert ours.get_config()["initial_scale"] == 2**15
+
+
 V = Variable(BIAS, name="bias")
 
 
@@ -352,6 +396,25 @@ V = Variable(BIAS, name="bias")
         (lambda: optimizers.SGD().apply([KERNEL], [V]), ShapeError, r"gradient of 'bias' has shape \(4, 3\)"),
         (lambda: optimizers.SGD().set_weights([]), StateError, "build the optimizer"),
         (lambda: optimizers.LossScaleOptimizer("adam"), ArgumentError, "wraps another kind of optimizer"),
+        *(
+            (lambda x=x: optimizers.LossScaleOptimizer(optimizers.SGD(), **x), ArgumentError, f"SGD\\({next(iter(x))}=")  # type: ignore[misc]
+            for x in (
+                {"clipnorm": 1.0},
+                {"clipvalue": 1.0},
+                {"global_clipnorm": 1.0},
+                {"use_ema": True},
+                {"weight_decay": 0.1},
+                {"gradient_accumulation_steps": 2},
+                {"loss_scale_factor": 2.0},
+            )
+        ),
+        (lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), 0), ArgumentError, "initial_scale should be a fin"),
+        (
+            lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), 2.0, 1.5),
+            ArgumentError,
+            "growth_steps should be a p",
+        ),
+        (lambda: optimizers.LossScaleOptimizer(optimizers.SGD()).apply([BIAS], [V, V]), ArgumentError, "1 gradients"),
         (lambda: optimizers.Optimizer(0.1).apply([BIAS], [V]), NotImplementedError, "should define `update_step"),
     ],
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import whole, within
 from cornu.base.errors import ArgumentError
 from cornu.core.variable import Variable
-from cornu.optimizers.optimizer import Optimizer, assign_if
+from cornu.optimizers.optimizer import Optimizer, Settings, assign_if
 
 
 class LossScaleOptimizer(Optimizer):
@@ -33,6 +35,15 @@ class LossScaleOptimizer(Optimizer):
             raise ArgumentError(
                 f"LossScaleOptimizer: {inner_optimizer.name} has a fixed loss_scale_factor already; leave it out."
             )
+        defaults = inspect.signature(Optimizer.__init__).parameters
+        for key, value in kwargs.items():
+            if key in Settings.__annotations__ and value != defaults[key].default:
+                raise ArgumentError(
+                    f"LossScaleOptimizer: {key} would act on scaled gradients; set it on the inner optimizer, as in "
+                    f"LossScaleOptimizer({type(inner_optimizer).__name__}({key}={value!r}))."
+                )
+        within(self, "(0, inf)", initial_scale=initial_scale)
+        whole(self, 1, dynamic_growth_steps=dynamic_growth_steps)
         super().__init__(0.0, name=name, **kwargs)
         self.inner_optimizer = inner_optimizer
         self.initial_scale, self.dynamic_growth_steps = initial_scale, dynamic_growth_steps
@@ -83,11 +94,16 @@ class LossScaleOptimizer(Optimizer):
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
         """One step of the inner optimizer with the gradients divided by the scale, or none if they overflowed."""
-        variables = list(self._trainable_variables if trainable_variables is None else trainable_variables)
-        if not self.built:
-            self.build(variables)
+        grads, variables = self._matched(grads, trainable_variables)
         scale = self.dynamic_scale.value
-        unscaled = [None if g is None else B.convert(g) / B.cast(scale, B.convert(g).dtype) for g in grads]
+
+        def unscale(gradient: Any, variable: Variable) -> Any:
+            if gradient is None or variable.overwrite_with_gradient:
+                return gradient if gradient is None else B.convert(gradient)
+            wide = "float64" if variable.dtype == "float64" else "float32"  # in float16 the scale may be infinite
+            return B.cast(B.convert(gradient, wide) / B.cast(scale, wide), variable.dtype)
+
+        unscaled = list(map(unscale, grads, variables))
         finite: Array = B.convert(True)
         for gradient in unscaled:
             if gradient is not None:
@@ -102,6 +118,12 @@ class LossScaleOptimizer(Optimizer):
         self.step_counter.assign(B.where(grown, 0, count))
         self.dynamic_scale.assign(scale * B.where(grown, 2.0, B.where(finite, 1.0, 0.5)))
         self._iterations.assign_add(1)
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """As the inner optimizer does."""
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """As the inner optimizer does."""

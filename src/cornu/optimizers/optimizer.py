@@ -340,16 +340,7 @@ class Optimizer(Configurable):
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
         """One step: gradients, None where a variable has none, for the given or else for all variables built for."""
-        grads = list(grads)
-        if trainable_variables is None:
-            if not self.built:
-                raise StateError(f"{self.name}: pass `trainable_variables`, or call `build` with them first.")
-            trainable_variables = self._trainable_variables
-        variables = list(trainable_variables)
-        if len(grads) != len(variables):
-            raise ArgumentError(f"{self.name}: got {len(grads)} gradients for {len(variables)} variables.")
-        if not self.built:
-            self.build(variables)
+        grads, variables = self._matched(grads, trainable_variables)
         self._check_known(variables)
         pairs = self._usable(grads, variables)
         scale = self.loss_scale_factor
@@ -364,6 +355,22 @@ class Optimizer(Configurable):
         elif plain:
             self._update(plain)
         self._iterations.assign_add(1)
+
+    def _matched(
+        self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None
+    ) -> tuple[list[Any], list[Variable]]:
+        """As many gradients as variables, for which it is built now if it was not."""
+        grads = list(grads)
+        if trainable_variables is None:
+            if not self.built:
+                raise StateError(f"{self.name}: pass `trainable_variables`, or call `build` with them first.")
+            trainable_variables = self._trainable_variables
+        variables = list(trainable_variables)
+        if len(grads) != len(variables):
+            raise ArgumentError(f"{self.name}: got {len(grads)} gradients for {len(variables)} variables.")
+        if not self.built:
+            self.build(variables)
+        return grads, variables
 
     def _check_known(self, variables: Sequence[Variable]) -> None:
         unknown = [v.path for v in variables if v not in self._index]
