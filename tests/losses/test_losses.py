@@ -51,7 +51,9 @@ CASES: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("CategoricalGeneralizedCrossEntropy", CLASS, P, {"q": 0.4}),
     ("Dice", T, P, {"axis": -1}),
     ("Tversky", T, P, {"alpha": 0.3, "beta": 0.8, "axis": 1}),
+    ("CategoricalFocalCrossentropy", HOT, P, {"alpha": [0.1, 0.2, 0.3, 0.4]}),
     ("Circle", CLASS, UNIT, {}),
+    ("Circle", np.array([0, 1, 1]), np.array([[1, 0], [0, 1], [0.6, 0.8]], "float32"), {}),  # one has no pair
     ("Circle", CLASS, UNIT, {"remove_diagonal": False, "gamma": 20.0, "margin": 0.2}),
 ]
 NAMES = [name for name in losses.__all__ if name[0].isupper() and name != "Loss"]

@@ -23,6 +23,8 @@ T = rng.uniform(0.05, 0.95, (N, 4)).astype("float32")
 CLASS, GUESS = rng.integers(0, 4, (2, N))
 HOT = np.eye(4, dtype="float32")[CLASS]
 BITS = (rng.random((N, 4)) > 0.5).astype("float32")
+WEAK = np.tile(np.array([[0, 1], [1, 0], [1, 1], [0, 0]], "float32"), (3, 1))
+BAD = np.tile(np.array([[0.9, 0.6], [0.3, 0.2], [0.8, 0.1], [0.4, 0.7]], "float32"), (3, 1))
 W = rng.random(N).astype("float32")
 
 Case = tuple[str, Any, Any, dict[str, Any]]
@@ -65,6 +67,9 @@ WEIGHTED: list[Case] = [
         for curve in ("ROC", "PR", "PRGAIN")
         for method in ("interpolation", "minoring", "majoring")
     ),
+    *(("AUC", BITS, 1 - P, {"curve": "prgain", "summation_method": m}) for m in ("Interpolation", "Majoring")),
+    ("AUC", WEAK, BAD, {"curve": "PRGAIN"}),
+    *(("AUC", BITS, P, {"curve": curve, "label_weights": [0.1, 0.9, 0.5, 0]}) for curve in ("roc", "pr")),
     ("AUC", BITS, P, {"thresholds": [0.1, 0.3, 0.8]}),
     ("AUC", BITS, 6 * P - 3, {"from_logits": True, "num_thresholds": 20}),
     ("SensitivityAtSpecificity", BITS, P, {"specificity": 0.5}),
@@ -291,9 +296,22 @@ def test_names_resolved_by_shape(identifier: Any, true_shape: Any, pred_shape: A
         (lambda: metrics.SparseCategoricalAccuracy()(HOT, P), ShapeError, "'categorical_accuracy'"),
         (lambda: metrics.Precision()(CLASS, P), ArgumentError, "labels and predictions should have one shape"),
         (lambda: metrics.Precision(thresholds=[0.5, 2.0]), ArgumentError, "between 0 and 1, got 2.0"),
-        (lambda: metrics.AUC(curve="roc_"), UnknownNameError, "Did you mean 'ROC'"),
+        (lambda: metrics.AUC(curve="roc_"), ArgumentError, r"curve must be one of .* Did you mean 'ROC'\?$"),
+        (lambda: metrics.AUC(summation_method="minor"), ArgumentError, "summation_method must .* 'minoring'"),
+        (
+            lambda: metrics.AUC(label_weights=[1, 2])(BITS, P),
+            ArgumentError,
+            r"each label.*got shape \(2,\) .*\(12, 4\)",
+        ),
+        (
+            lambda: metrics.AUC(multi_label=True, label_weights=[1])(BITS, P),
+            ArgumentError,
+            r"each label.*got shape \(1,\)",
+        ),
+        (lambda: metrics.AUC(label_weights=0.5)(BITS, P), ArgumentError, "each label"),
+        (lambda: metrics.R2Score("mean"), ArgumentError, "class_aggregation must be one of"),
         (lambda: metrics.AUC(num_thresholds=1), ArgumentError, "num_thresholds should be an int of at least 2"),
-        (lambda: metrics.F1Score(average="mikro"), UnknownNameError, "Did you mean 'micro'"),
+        (lambda: metrics.F1Score(average="mikro"), ArgumentError, "Did you mean 'micro'"),
         (lambda: metrics.F1Score()(CLASS, P), ArgumentError, "to_categorical"),
         (lambda: metrics.PrecisionAtRecall(1.5), ArgumentError, "should lie between 0 and 1, got 1.5"),
         (lambda: metrics.IoU(3, [3]), ArgumentError, "class numbers below num_classes=3"),

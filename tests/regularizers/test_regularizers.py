@@ -40,6 +40,8 @@ def test_orthogonal_columns() -> None:
     assert np.asarray(regularizers.OrthogonalRegularizer()(np.eye(3, 5, dtype="float32"))) < 1e-7
     with pytest.raises(ShapeError, match=r"two axes; got shape \(3,\)"):
         regularizers.OrthogonalRegularizer()(X[:, 0])
+    with pytest.raises(ArgumentError, match=r"mode must be one of .* Did you mean 'rows'"):
+        regularizers.OrthogonalRegularizer(mode="row")
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

@@ -249,11 +249,11 @@ class BinaryFocalCrossentropy(Loss):
 class CategoricalFocalCrossentropy(Loss):
     """Categorical cross-entropy in which easy samples count less: -Σ alpha (1 - ŷ)^gamma y · ln ŷ.
 
-    https://arxiv.org/abs/1708.02002"""
+    `alpha` is a number or a list with one for each class. https://arxiv.org/abs/1708.02002"""
 
     def __init__(
         self,
-        alpha: float = 0.25,
+        alpha: Any = 0.25,
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,

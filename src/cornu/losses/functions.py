@@ -241,17 +241,18 @@ def binary_focal_crossentropy(
 def categorical_focal_crossentropy(
     y_true: Tensor,
     y_pred: Tensor,
-    alpha: float = 0.25,
+    alpha: Any = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Array:
-    """-Σ α (1 - ŷ)ᵞ y · ln ŷ along the axis. https://arxiv.org/abs/1708.02002"""
+    """-Σ α (1 - ŷ)ᵞ y · ln ŷ along the axis, α a number or one for each class. https://arxiv.org/abs/1708.02002"""
     y_true, y_pred = _pair(y_true, y_pred)
     y_true = _smooth(y_true, label_smoothing, y_pred.shape[axis])
     p = ops.softmax(y_pred, axis) if from_logits else y_pred / B.sum(y_pred, axis=axis, keepdims=True)
     p = _clipped(p, config.epsilon(), 1 - config.epsilon())
+    alpha = B.convert(alpha, p.dtype) if isinstance(alpha, list | tuple) else alpha
     return -B.sum(alpha * (1 - p) ** gamma * y_true * B.log(p), axis=axis)
 
 
@@ -300,7 +301,7 @@ def tversky(y_true: Tensor, y_pred: Tensor, alpha: float = 0.5, beta: float = 0.
 # metric learning
 
 
-@op(promotion=None)
+@op(promotion=None, fuse=False)
 def circle(
     y_true: Untyped,
     y_pred: Tensor,
@@ -332,4 +333,6 @@ def circle(
     lowest = -1e9
     toward = ops.logsumexp(B.where(positive, toward, lowest), axis=1)
     away = ops.logsumexp(B.where(negative, away, lowest), axis=1)
-    return ops.softplus(toward + away)
+    losses = ops.softplus(toward + away)
+    set_mask(losses, losses > 0)  # samples without a pair to learn from count in no mean
+    return losses

@@ -11,7 +11,7 @@ from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
-from cornu.base.errors import ArgumentError, unknown_name
+from cornu.base.errors import ArgumentError, bad_choice
 from cornu.core.masks import get_mask
 from cornu.core.variable import Variable
 from cornu.losses.functions import same_rank
@@ -185,7 +185,8 @@ class AUC(_Counts):
 
     Integrated over `num_thresholds` evenly spaced thresholds (or the given `thresholds`), by `"interpolation"`, or from
     below (`"minoring"`) or above (`"majoring"`). With `multi_label` each label has a curve of its own, averaged with
-    `label_weights`. Predictions lie in [0, 1] unless `from_logits`. PR is interpolated as in
+    `label_weights`; without it these weight the labels' predictions. `label_weights` has one for each entry of the last
+    axis. Predictions lie in [0, 1] unless `from_logits`. PR is interpolated as in
     https://doi.org/10.1145/1143844.1143874.
     """
 
@@ -202,10 +203,13 @@ class AUC(_Counts):
         label_weights: Any = None,
         from_logits: bool = False,
     ) -> None:
-        if curve not in ("ROC", "PR", "PRGAIN"):
-            raise unknown_name("curve", curve, ("ROC", "PR", "PRGAIN"))
-        if summation_method not in ("interpolation", "minoring", "majoring"):
-            raise unknown_name("summation_method", summation_method, ("interpolation", "minoring", "majoring"))
+        curve, summation_method = str(curve).upper(), str(summation_method).lower()
+        for argument, value, known in (
+            ("curve", curve, ("ROC", "PR", "PRGAIN")),
+            ("summation_method", summation_method, ("interpolation", "minoring", "majoring")),
+        ):
+            if value not in known:
+                raise bad_choice(f"AUC: {argument}", value, known)
         if thresholds is None and (not isinstance(num_thresholds, int) or num_thresholds < 2):
             raise ArgumentError(f"AUC: num_thresholds should be an int of at least 2, got {num_thresholds!r}.")
         inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
@@ -217,6 +221,7 @@ class AUC(_Counts):
         self.num_thresholds, self.curve, self.summation_method = len(self._levels), curve, summation_method
         self.multi_label, self.num_labels, self.from_logits = multi_label, num_labels, from_logits
         self.label_weights = label_weights
+        self._shares = None if label_weights is None else np.asarray(label_weights, self.dtype)
         if not multi_label:
             self._add_counts((self.num_thresholds,))
         elif num_labels is not None:
@@ -236,10 +241,16 @@ class AUC(_Counts):
         """Take in labels 0 and 1 and predictions of one shape, (batch, labels) with `multi_label`."""
         if self.from_logits:
             y_pred = ops.sigmoid(ops.convert_to_tensor(y_pred, self.dtype))
-        if not self.multi_label:
-            super().update_state(y_true, y_pred, sample_weight)
-            return
         y_true, y_pred, weights = self._prepared(y_true, y_pred, sample_weight)
+        if self._shares is not None and tuple(y_pred.shape[-1:]) != self._shares.shape:
+            raise ArgumentError(
+                f"{self.name}: label_weights should hold a number for each label, the last axis of predictions, got "
+                f"shape {self._shares.shape} for predictions of shape {tuple(y_pred.shape)}."
+            )
+        if not self.multi_label:
+            weights = weights if self._shares is None else weights * B.convert(self._shares)
+            self._count(*(B.reshape(x, (-1,)) for x in (y_true, y_pred, weights)))
+            return
         if not self._own_variables:
             self._add_counts((self.num_thresholds, y_pred.shape[-1]))
         labels = self._counted[0].shape[-1]
@@ -275,17 +286,16 @@ class AUC(_Counts):
                 x, y = recall, safe_divide(tp, tp + fp)
             else:  # https://papers.nips.cc/paper/5867
                 odds = safe_divide(tp + fn, fp + tn)
-                gains = (1 - safe_divide(misses * odds, tp) for misses in (fn, fp))
-                x, y = (B.where(tp == 0, 0, B.maximum(gain, 0)) for gain in gains)
+                x, y = (1 - safe_divide(misses * odds, tp) for misses in (fn, fp))
+                x = B.where(tp == 0, 0, B.maximum(x, 0))  # below 0 the curve is of no use; its height may be
             join = {"interpolation": lambda a, b: (a + b) / 2, "minoring": B.minimum, "majoring": B.maximum}
             areas = (x[:-1] - x[1:]) * join[self.summation_method](y[:-1], y[1:])
         areas = B.sum(areas, axis=0)
         if not self.multi_label:
             return areas
-        if self.label_weights is None:
+        if self._shares is None:
             return ops.mean(areas)
-        weights = B.convert(np.asarray(self.label_weights, self.dtype))
-        return safe_divide(B.sum(areas * weights), B.sum(weights))
+        return safe_divide(B.sum(areas * B.convert(self._shares)), B.sum(B.convert(self._shares)))
 
 
 class _BestAt(_Counts):
@@ -401,7 +411,7 @@ class FBetaScore(Metric):
         dtype: Any = None,
     ) -> None:
         if average not in (None, "micro", "macro", "weighted"):
-            raise unknown_name("average", average, ("micro", "macro", "weighted"))
+            raise bad_choice(f"{type(self).__name__}: average", average, ("micro", "macro", "weighted"))
         if not beta > 0:
             raise ArgumentError(f"{type(self).__name__}: beta should be positive, got {beta!r}.")
         if threshold is not None and not 0 < threshold <= 1:

@@ -7,7 +7,7 @@ from typing import Any
 from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
-from cornu.base.errors import ArgumentError, unknown_name
+from cornu.base.errors import ArgumentError, bad_choice
 from cornu.core.masks import get_mask
 from cornu.core.variable import Variable
 from cornu.losses.functions import same_rank
@@ -45,8 +45,9 @@ class R2Score(Metric):
         name: str = "r2_score",
         dtype: Any = None,
     ) -> None:
-        if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
-            raise unknown_name("class_aggregation", class_aggregation, ("uniform_average", "variance_weighted_average"))
+        known = ("uniform_average", "variance_weighted_average")
+        if class_aggregation not in (None, *known):
+            raise bad_choice("R2Score: class_aggregation", class_aggregation, known)
         if num_regressors < 0:
             raise ArgumentError(f"R2Score: num_regressors should not be negative, got {num_regressors!r}.")
         super().__init__(dtype, name)

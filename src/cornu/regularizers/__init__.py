@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from cornu import ops
-from cornu.base.errors import ArgumentError, ShapeError, unknown_name
+from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
 
@@ -87,7 +87,7 @@ class OrthogonalRegularizer(Regularizer):
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         if mode not in ("rows", "columns"):
-            raise unknown_name("mode", mode, ("rows", "columns"))
+            raise bad_choice("OrthogonalRegularizer: mode", mode, ("rows", "columns"))
         self.factor, self.mode = _factor("factor", factor), mode
 
     def __call__(self, x: Any) -> Any:
