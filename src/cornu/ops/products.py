@@ -32,14 +32,20 @@ def _check_matmul(x1: Any, x2: Any) -> None:
         )
 
 
-@op(check=_check_matmul, primitive="matmul", sparse="sparse_matmul")
+def _wide(*operands: Array) -> Any:
+    """The operands, int8 as int32, which a sum of products needs."""
+    small = standardize_dtype(operands[0].dtype) == "int8"
+    return [B.cast(x, "int32") for x in operands] if small else operands
+
+
+@op(check=_check_matmul, sparse="sparse_matmul")
 def matmul(x1: Tensor, x2: Tensor) -> Array:
-    """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast.
+    """The matrix product of (…, n, k) and (…, k, m), leading axes broadcast; int8 adds up in int32.
 
     >>> ops.matmul(ops.ones((5, 1, 2, 3)), ops.ones((4, 3, 6))).shape
     (5, 4, 2, 6)
     """
-    return B.matmul(x1, x2)
+    return B.matmul(*_wide(x1, x2))
 
 
 @op
@@ -84,12 +90,12 @@ def outer(x1: Tensor, x2: Tensor) -> Array:
 
 @op
 def einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Array:
-    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`.
+    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`; int8 adds up in int32.
 
     >>> print(ops.einsum("ij,ij->i", [[1, 2], [3, 4]], [[1, 1], [1, 1]]))
     [3 7]
     """
-    return B.einsum(subscripts, *operands)
+    return B.einsum(subscripts, *_wide(*operands))
 
 
 @op
