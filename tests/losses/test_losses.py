@@ -200,6 +200,23 @@ def test_names_of_functions(name: str, function: str) -> None:
     assert losses.get(name) is getattr(losses, function)
 
 
+@pytest.mark.parametrize(
+    ("identifier", "y_true", "y_pred", "found"),
+    [
+        ("ce", P[:, 0], P[:, :1], losses.binary_crossentropy),
+        ("crossentropy", P[:, 0], P[:, 0], losses.binary_crossentropy),
+        ("CE", CLASS, P, losses.sparse_categorical_crossentropy),
+        ("ce", CLASS[:, None], P, losses.sparse_categorical_crossentropy),
+        ("ce", HOT, P, losses.categorical_crossentropy),
+        ("ce", np.zeros((2, 3)), np.zeros((2, 3, 4)), losses.sparse_categorical_crossentropy),
+        ("mse", T, P, losses.mean_squared_error),
+        (None, T, P, None),
+    ],
+)
+def test_names_resolved_by_shape(identifier: Any, y_true: Any, y_pred: Any, found: Any) -> None:
+    assert losses.resolve(identifier, y_true, y_pred) is found
+
+
 def test_get() -> None:
     assert losses.get(None) is None
     assert isinstance(losses.get("MeanSquaredError"), losses.MeanSquaredError)

@@ -99,6 +99,8 @@ __all__ = [
     "tversky",
     "deserialize",
     "get",
+    "kind_of_labels",
+    "resolve",
     "serialize",
 ]
 
@@ -122,11 +124,31 @@ _family = Family(
     {
         name: globals()[name]
         for name in __all__
-        if "_" in name or name in ("circle", "dice", "hinge", "huber", "poisson")
+        if ("_" in name and name != "kind_of_labels") or name in ("circle", "dice", "hinge", "huber", "poisson")
     },
     ALIASES | {alias.upper(): name for alias, name in ALIASES.items() if len(alias) <= 4},
 )
 get = _family.get
+
+
+def kind_of_labels(y_true: Any, y_pred: Any) -> str:
+    """`"binary"` for one prediction a sample, `"sparse_categorical"` for class numbers, else `"categorical"`.
+
+    By the shapes of targets and predictions, which are anything that has one."""
+    truth, guess = (tuple(getattr(y, "shape", ())) for y in (y_true, y_pred))
+    if len(guess) < 2 or guess[-1] == 1:
+        return "binary"
+    return "sparse_categorical" if len(truth) < len(guess) or truth[-1] == 1 else "categorical"
+
+
+def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Any:
+    """The loss that `compile(loss=identifier)` means for targets and predictions of these shapes.
+
+    `"crossentropy"` (`"ce"`) becomes the binary, sparse or categorical one; everything else is what `get` finds.
+    """
+    if isinstance(identifier, str) and identifier.lower() in ("ce", "crossentropy"):
+        identifier = f"{kind_of_labels(y_true, y_pred)}_crossentropy"
+    return get(identifier)
 
 
 def serialize(loss: Any) -> Any:

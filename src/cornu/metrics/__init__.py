@@ -6,7 +6,7 @@ from typing import Any
 
 from cornu.base.errors import ArgumentError
 from cornu.core.lookup import Family
-from cornu.losses import ALIASES
+from cornu.losses import ALIASES, kind_of_labels
 from cornu.losses.functions import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -197,11 +197,7 @@ def serialize(metric: Any) -> Any:
 
 
 deserialize = _family.deserialize
-_BY_SHAPE = {
-    "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
-    "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy),
-}
-_BY_SHAPE |= {"acc": _BY_SHAPE["accuracy"], "ce": _BY_SHAPE["crossentropy"]}
+_BY_SHAPE = {"accuracy": "accuracy", "acc": "accuracy", "crossentropy": "crossentropy", "ce": "crossentropy"}
 
 
 def get(identifier: Any) -> Any:
@@ -226,11 +222,8 @@ def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
     functions and losses become means. `y_true` and `y_pred` are anything that has a shape.
     """
     if isinstance(identifier, str) and identifier.lower() in _BY_SHAPE:
-        binary, sparse, categorical = _BY_SHAPE[identifier.lower()]
-        truth, guess = tuple(y_true.shape), tuple(y_pred.shape)
-        if len(guess) < 2 or guess[-1] == 1:
-            return binary(name=identifier)
-        return (sparse if len(truth) < len(guess) or truth[-1] == 1 else categorical)(name=identifier)
+        kind = f"{kind_of_labels(y_true, y_pred)}_{_BY_SHAPE[identifier.lower()]}"
+        return _family.known[kind](name=identifier)
     found = get(identifier)
     if isinstance(found, Metric):
         if isinstance(identifier, str):
