@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -385,11 +386,15 @@ V = Variable(BIAS, name="bias")
         (lambda: optimizers.get(np.tanh), ArgumentError, "An optimizer should be a name such as 'adam'"),
         (lambda: optimizers.Adam(learning_rat=1), ArgumentError, "Did you mean 'learning_rate'"),
         (lambda: optimizers.Adam("fast"), ArgumentError, "learning_rate should be a number"),
-        (lambda: optimizers.Adam(-1.0), ArgumentError, "should not be negative"),
+        (lambda: optimizers.Adam(-1.0), ArgumentError, "learning_rate should be a finite number not below 0, got -1.0"),
         (lambda: optimizers.Adam(clipnorm=1.0, clipvalue=1.0), ArgumentError, "at most one of clipnorm"),
-        (lambda: optimizers.Adam(use_ema=True, ema_momentum=2.0), ArgumentError, "ema_momentum should lie"),
+        (
+            lambda: optimizers.Adam(use_ema=True, ema_momentum=2.0),
+            ArgumentError,
+            r"ema_momentum should be a number within \[0, 1\], got 2.0",
+        ),
         (lambda: optimizers.Adam(gradient_accumulation_steps=1), ArgumentError, "int of at least 2"),
-        (lambda: optimizers.SGD(momentum=2.0), ArgumentError, "momentum should lie between 0 and 1"),
+        (lambda: optimizers.SGD(momentum=2.0), ArgumentError, r"momentum should be a number within \[0, 1\]"),
         (lambda: optimizers.SGD().apply([BIAS]), StateError, "pass `trainable_variables`"),
         (lambda: optimizers.SGD().apply([BIAS], [V, V]), ArgumentError, "1 gradients for 2 variables"),
         (lambda: optimizers.SGD().apply([None], [V]), ArgumentError, "no variable has a gradient"),
@@ -421,6 +426,43 @@ V = Variable(BIAS, name="bias")
 def test_errors(call: Any, error: type[CornuError], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("names", "argument", "values"),
+    [
+        ("Adam AdamW Adamax Nadam Lamb Lion", "beta_2", [1, -0.1, "a", True, None]),
+        ("Adam AdamW Adamax Nadam Lamb", "beta_1", [1.0, -0.1, "0.9", float("nan")]),
+        ("Lion", "beta_1", [0, 1.5, "a"]),
+        ("RMSprop Adadelta", "rho", [1, -0.1, "a"]),
+        ("Adam AdamW Adamax Nadam Lamb RMSprop Adadelta Adagrad", "epsilon", [-1e-7, "a", None]),
+        ("SGD RMSprop", "momentum", [-0.1, 1.1, "a"]),
+        ("Adagrad Ftrl", "initial_accumulator_value", [-0.1, "a"]),
+        ("Ftrl", "learning_rate_power", [0.1, "a"]),
+        ("Adafactor", "clip_threshold", [0, "a"]),
+        ("SGD Adam", "weight_decay", [-0.1, "a"]),
+        ("SGD", "loss_scale_factor", [0, -1, "a"]),
+        ("SGD", "clipnorm", [0, -1, float("inf"), "a"]),
+        ("SGD", "clipvalue", [float("inf"), float("nan")]),
+        ("SGD", "learning_rate", [True, float("inf"), float("nan"), -1e-9, "0.1", None, [0.1, 0.2]]),
+        ("SGD", "use_ema", [1, "yes", None]),
+        ("SGD", "name", [3, True]),
+        ("SGD", "gradient_accumulation_steps", [True, 2.0, "a"]),
+    ],
+)
+def test_settings_out_of_bounds(names: str, argument: str, values: list[Any]) -> None:
+    for name in names.split():
+        for value in values:
+            with pytest.raises(ArgumentError, match=rf"{name}: {argument} should be .*, got {re.escape(repr(value))}"):
+                getattr(optimizers, name)(**{argument: value})
+
+
+def test_settings_at_their_bounds() -> None:
+    optimizers.Adam(np.float32(0.1), beta_1=0, beta_2=np.float64(0.5), epsilon=0, weight_decay=0, clipnorm=np.int64(1))
+    optimizers.Adam(np.array(0.0), weight_decay=None, gradient_accumulation_steps=np.int64(2))
+    optimizers.RMSprop(rho=0, momentum=1)
+    optimizers.Lion(beta_1=1.0)
+    optimizers.Adam(ops.array(0.1), loss_scale_factor=1)
 
 
 def test_unknown_variables_and_missing_gradients() -> None:

@@ -43,9 +43,39 @@ def test_rates_are_those_of_keras(name: str, options: dict[str, Any]) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ArgumentError, match="decay_steps should be positive, got 0"):
+    with pytest.raises(ArgumentError, match="decay_steps should be a finite positive number, got 0"):
         schedules.CosineDecay(0.1, 0)
     with pytest.raises(ArgumentError, match="one value more than boundaries, got 1 boundaries and 1 values"):
         schedules.PiecewiseConstantDecay([1], [0.1])
     with pytest.raises(NotImplementedError, match="should define `__call__"):
         schedules.LearningRateSchedule()(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        *(
+            (lambda s=s, v=v: s(v, 10, 0.5), f"{s.__name__}: initial_learning_rate should be .*, got {v!r}")  # type: ignore[misc]
+            for s in (
+                schedules.ExponentialDecay,
+                schedules.InverseTimeDecay,
+                schedules.PolynomialDecay,
+                schedules.CosineDecay,
+                schedules.CosineDecayRestarts,
+            )
+            for v in (-0.1, "a", None, True)
+        ),
+        (lambda: schedules.ExponentialDecay(0.1, 10, "a"), "decay_rate should be a finite number not below 0"),
+        (lambda: schedules.PiecewiseConstantDecay([2, 1], [1, 2, 3]), r"boundaries should be .* \(2, inf\), got 1"),
+        (lambda: schedules.PiecewiseConstantDecay(["a"], [1, 2]), "boundaries should be a finite number, got 'a'"),
+        (lambda: schedules.PiecewiseConstantDecay([1], [1, -2]), "values should be .* not below 0, got -2"),
+        (lambda: schedules.CosineDecay(0.1, 10, warmup_steps=3), "warmup_steps=3 needs a warmup_target"),
+        (lambda: schedules.CosineDecay(0.1, 10, warmup_target=1, warmup_steps=-3), "warmup_steps should be"),
+        (lambda: schedules.CosineDecay(0.1, 10, alpha="a"), "alpha should be"),
+        (lambda: schedules.CosineDecayRestarts(0.1, 10, t_mul=0), "t_mul should be a finite positive number"),
+        (lambda: schedules.PolynomialDecay(0.1, 10, -1), "end_learning_rate should be"),
+    ],
+)
+def test_arguments_out_of_bounds(make: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make()

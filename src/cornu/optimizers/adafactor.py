@@ -10,6 +10,7 @@ import numpy as np
 from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.core.variable import Variable
 from cornu.optimizers.optimizer import Optimizer, Settings
 
@@ -34,6 +35,9 @@ class Adafactor(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        within(self, "[0, inf)", epsilon_1=epsilon_1, epsilon_2=epsilon_2)
+        within(self, "(-inf, 0]", beta_2_decay=beta_2_decay)
+        within(self, "(0, inf)", clip_threshold=clip_threshold)
         self.beta_2_decay, self.epsilon_1, self.epsilon_2 = beta_2_decay, epsilon_1, epsilon_2
         self.clip_threshold, self.relative_step = clip_threshold, relative_step
 

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.core.variable import Variable
 from cornu.optimizers.optimizer import Optimizer, Settings
 
@@ -25,6 +26,8 @@ class _Moments(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        within(self, "[0, 1)", beta_1=beta_1, beta_2=beta_2)
+        within(self, "[0, inf)", epsilon=epsilon)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def build(self, variables: Sequence[Variable]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from cornu.backend import B
 from cornu.backend.contract import Array
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import within
 from cornu.core.variable import Variable
 from cornu.initializers import Constant
 from cornu.optimizers.optimizer import Optimizer, Settings
@@ -27,6 +27,7 @@ class Adagrad(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        within(self, "[0, inf)", initial_accumulator_value=initial_accumulator_value, epsilon=epsilon)
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
 
     def build(self, variables: Sequence[Variable]) -> None:
@@ -60,6 +61,8 @@ class Adadelta(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
+        within(self, "[0, 1)", rho=rho)
+        within(self, "[0, inf)", epsilon=epsilon)
         self.rho, self.epsilon = rho, epsilon
 
     def build(self, variables: Sequence[Variable]) -> None:
@@ -98,8 +101,9 @@ class RMSprop(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        if not 0 <= momentum <= 1:
-            raise ArgumentError(f"RMSprop: momentum should lie between 0 and 1, got {momentum!r}.")
+        within(self, "[0, 1)", rho=rho)
+        within(self, "[0, 1]", momentum=momentum)
+        within(self, "[0, inf)", epsilon=epsilon)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
 
     def build(self, variables: Sequence[Variable]) -> None:
@@ -146,16 +150,16 @@ class Ftrl(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        for name, value in (
-            ("initial_accumulator_value", initial_accumulator_value),
-            ("l1_regularization_strength", l1_regularization_strength),
-            ("l2_regularization_strength", l2_regularization_strength),
-            ("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength),
-        ):
-            if value < 0:
-                raise ArgumentError(f"Ftrl: {name} should not be negative, got {value!r}.")
-        if learning_rate_power > 0:
-            raise ArgumentError(f"Ftrl: learning_rate_power should not be positive, got {learning_rate_power!r}.")
+        within(
+            self,
+            "[0, inf)",
+            initial_accumulator_value=initial_accumulator_value,
+            l1_regularization_strength=l1_regularization_strength,
+            l2_regularization_strength=l2_regularization_strength,
+            l2_shrinkage_regularization_strength=l2_shrinkage_regularization_strength,
+            beta=beta,
+        )
+        within(self, "(-inf, 0]", learning_rate_power=learning_rate_power)
         self.learning_rate_power, self.initial_accumulator_value = learning_rate_power, initial_accumulator_value
         self.l1_regularization_strength = l1_regularization_strength
         self.l2_regularization_strength = l2_regularization_strength

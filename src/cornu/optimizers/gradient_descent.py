@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from cornu.backend import B
 from cornu.backend.contract import Array
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import within
 from cornu.core.variable import Variable
 from cornu.optimizers.optimizer import Optimizer, Settings
 
@@ -27,8 +27,7 @@ class SGD(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        if not 0 <= momentum <= 1:
-            raise ArgumentError(f"SGD: momentum should lie between 0 and 1, got {momentum!r}.")
+        within(self, "[0, 1]", momentum=momentum)
         self.momentum, self.nesterov = momentum, nesterov
 
     def build(self, variables: Sequence[Variable]) -> None:
@@ -65,8 +64,8 @@ class Lion(Optimizer):
         **kwargs: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        if not 0 < beta_1 <= 1:
-            raise ArgumentError(f"Lion: beta_1 should lie above 0 and at most at 1, got {beta_1!r}.")
+        within(self, "(0, 1]", beta_1=beta_1)
+        within(self, "[0, 1)", beta_2=beta_2)
         self.beta_1, self.beta_2 = beta_1, beta_2
 
     def build(self, variables: Sequence[Variable]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
+from cornu.base.checks import whole, within
 from cornu.base.errors import ArgumentError, ShapeError, StateError, did_you_mean, warn
 from cornu.core import configurable
 from cornu.core.configurable import Configurable
@@ -94,18 +95,17 @@ class Optimizer(Configurable):
             raise ArgumentError(f"{kind} has no argument {', '.join(map(repr, kwargs))}.{hints}")
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = {key: value for key, value in clips.items() if value is not None}
-        if len(given) > 1 or any(value <= 0 for value in given.values()):
-            raise ArgumentError(
-                f"{kind}: give at most one of clipnorm, clipvalue, global_clipnorm, positive; got {given}."
-            )
-        if not 0 <= ema_momentum <= 1:
-            raise ArgumentError(f"{kind}: ema_momentum should lie between 0 and 1, got {ema_momentum!r}.")
-        for key, value, least in (
-            ("ema_overwrite_frequency", ema_overwrite_frequency if use_ema else None, 1),
-            ("gradient_accumulation_steps", gradient_accumulation_steps, 2),
-        ):
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ArgumentError(f"{kind}: {key} should be an int of at least {least}, or None; got {value!r}.")
+        if len(given) > 1:
+            raise ArgumentError(f"{kind}: give at most one of clipnorm, clipvalue, global_clipnorm; got {given}.")
+        within(self, "(0, inf)", True, loss_scale_factor=loss_scale_factor, **clips)
+        within(self, "[0, inf)", True, weight_decay=weight_decay)
+        within(self, "[0, 1]", ema_momentum=ema_momentum)
+        whole(self, 1, True, ema_overwrite_frequency=ema_overwrite_frequency if use_ema else None)
+        whole(self, 2, True, gradient_accumulation_steps=gradient_accumulation_steps)
+        if not isinstance(use_ema, bool):
+            raise ArgumentError(f"{kind}: use_ema should be True or False, got {use_ema!r}.")
+        if not isinstance(name, str | None):
+            raise ArgumentError(f"{kind}: name should be a string or None, got {name!r}.")
         self.name = name or auto_name(snake_case(kind))
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
@@ -514,8 +514,7 @@ def _rate(value: Any, kind: str) -> float:
         raise ArgumentError(
             f"{kind}: learning_rate should be a number, a schedule or a function without arguments, got {value!r}."
         ) from error
-    if not rate >= 0:
-        raise ArgumentError(f"{kind}: learning_rate should not be negative, got {rate}.")
+    within(kind, "[0, inf)", learning_rate=value)
     return rate
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.base.errors import ArgumentError
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
@@ -41,12 +42,6 @@ def _float(step: Any) -> Array:
     return B.convert(step.value if isinstance(step, Variable) else step, "float32")
 
 
-def _positive(schedule: Any, **counts: Any) -> None:
-    for name, value in counts.items():
-        if not value > 0:
-            raise ArgumentError(f"{type(schedule).__name__}: {name} should be positive, got {value!r}.")
-
-
 class ExponentialDecay(LearningRateSchedule):
     """initial · decay_rate^(step / decay_steps); with `staircase` the quotient is rounded down."""
 
@@ -58,7 +53,8 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        _positive(self, decay_steps=decay_steps)
+        within(self, "[0, inf)", initial_learning_rate=initial_learning_rate, decay_rate=decay_rate)
+        within(self, "(0, inf)", decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
         self.staircase, self.name = staircase, name
 
@@ -79,7 +75,8 @@ class InverseTimeDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "InverseTimeDecay",
     ) -> None:
-        _positive(self, decay_steps=decay_steps)
+        within(self, "[0, inf)", initial_learning_rate=initial_learning_rate, decay_rate=decay_rate)
+        within(self, "(0, inf)", decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
         self.staircase, self.name = staircase, name
 
@@ -98,6 +95,10 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"PiecewiseConstantDecay needs one value more than boundaries, got {len(boundaries)} boundaries and "
                 f"{len(values)} values."
             )
+        for before, boundary in zip([None, *boundaries], boundaries, strict=False):
+            within(self, "(-inf, inf)" if before is None else f"({before}, inf)", boundaries=boundary)
+        for value in values:
+            within(self, "[0, inf)", values=value)
         self.boundaries, self.values, self.name = list(boundaries), list(values), name
 
     def __call__(self, step: Any) -> Array:
@@ -123,7 +124,9 @@ class PolynomialDecay(LearningRateSchedule):
         cycle: bool = False,
         name: str = "PolynomialDecay",
     ) -> None:
-        _positive(self, decay_steps=decay_steps)
+        within(self, "[0, inf)", initial_learning_rate=initial_learning_rate, end_learning_rate=end_learning_rate)
+        within(self, "[0, inf)", power=power)
+        within(self, "(0, inf)", decay_steps=decay_steps)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.end_learning_rate, self.power, self.cycle, self.name = end_learning_rate, power, cycle, name
 
@@ -150,7 +153,13 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: float = 0,
     ) -> None:
-        _positive(self, decay_steps=decay_steps)
+        within(self, "[0, inf)", initial_learning_rate=initial_learning_rate, alpha=alpha, warmup_steps=warmup_steps)
+        within(self, "[0, inf)", True, warmup_target=warmup_target)
+        within(self, "(0, inf)", decay_steps=decay_steps)
+        if warmup_steps and warmup_target is None:
+            raise ArgumentError(
+                f"CosineDecay: warmup_steps={warmup_steps!r} needs a warmup_target, the rate that the warmup rises to."
+            )
         self.initial_learning_rate, self.decay_steps, self.alpha, self.name = (
             initial_learning_rate,
             decay_steps,
@@ -189,7 +198,8 @@ class CosineDecayRestarts(LearningRateSchedule):
         alpha: float = 0.0,
         name: str = "SGDRDecay",
     ) -> None:
-        _positive(self, first_decay_steps=first_decay_steps, t_mul=t_mul)
+        within(self, "[0, inf)", initial_learning_rate=initial_learning_rate, m_mul=m_mul, alpha=alpha)
+        within(self, "(0, inf)", first_decay_steps=first_decay_steps, t_mul=t_mul)
         self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
         self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
 
