@@ -383,6 +383,7 @@ V = Variable(BIAS, name="bias")
     ("call", "error", "message"),
     [
         (lambda: optimizers.get("adma"), UnknownNameError, "Did you mean 'adam"),
+        (lambda: optimizers.get("rmsprob"), UnknownNameError, "Did you mean 'rmsprop'"),
         (lambda: optimizers.get(np.tanh), ArgumentError, "An optimizer should be a name such as 'adam'"),
         (lambda: optimizers.Adam(learning_rat=1), ArgumentError, "Did you mean 'learning_rate'"),
         (lambda: optimizers.Adam("fast"), ArgumentError, "learning_rate should be a number"),

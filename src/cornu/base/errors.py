@@ -138,6 +138,14 @@ def unknown_name(kind: str, name: object, known: Iterable[str], aliases: Iterabl
     )
 
 
+def unknown_arguments(kind: str, given: Iterable[str], known: Iterable[str]) -> ArgumentError:
+    """The error for keyword arguments that `kind` does not have, with the nearest it has."""
+    known = list(known)
+    hints = "".join(did_you_mean(key, known) for key in given)
+    names = f" It takes: {', '.join(known)}." if known else ""
+    return ArgumentError(f"{kind} has no argument {', '.join(map(repr, given))}.{hints}{names}")
+
+
 def bad_choice(argument: str, value: object, known: Iterable[str]) -> ArgumentError:
     """The error for an argument that must be one of a few strings."""
     known = list(known)

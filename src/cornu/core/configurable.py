@@ -14,7 +14,7 @@ import numpy as np
 from cornu.backend import to_numpy
 from cornu.base import policies
 from cornu.base.dtypes import standardize_dtype
-from cornu.base.errors import ArgumentError, UnknownNameError, UnsafeFileError, did_you_mean, plain
+from cornu.base.errors import ArgumentError, UnknownNameError, UnsafeFileError, did_you_mean, plain, unknown_arguments
 from cornu.base.policies import DTypePolicy
 
 T = TypeVar("T")
@@ -62,6 +62,9 @@ class Configurable:
     _init_args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if kwargs and _is_ours(cls) and (known := _keywords(cls)) is not None:  # type: ignore[arg-type]
+            if unknown := [name for name in kwargs if name not in known]:
+                raise unknown_arguments(cls.__name__, unknown, known)
         instance = super().__new__(cls)
         instance._init_args = (args, kwargs)
         return instance
@@ -117,6 +120,15 @@ def _is_plain(value: Any) -> bool:
 
 def _is_ours(cls: type) -> bool:
     return cls.__module__.startswith("cornu.")
+
+
+@functools.cache
+def _keywords(cls: Any) -> tuple[str, ...] | None:
+    """The names of the constructor's parameters; None where it takes any."""
+    if cls.__init__ is object.__init__:
+        return ()
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else tuple(p.name for p in parameters)
 
 
 def _definer(cls: type, name: str) -> type:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cornu.base.errors import ArgumentError, unknown_name
+from cornu.base.errors import ArgumentError, plain, unknown_name
 from cornu.core import configurable
 from cornu.core.names import snake_case
 
@@ -71,4 +71,6 @@ class Family:
             name = config.get("class_name")
             if isinstance(name, str) and name in self.known and "module" not in config:  # Keras 2's form
                 return self.known[name](**config.get("config", {}))
+            if not isinstance(name, str):
+                raise ArgumentError(f"{self.kind}: a configuration should have a 'class_name', got {plain(config)}.")
             return configurable.deserialize(config)

@@ -13,7 +13,7 @@ from cornu import constraints, initializers, ops, regularizers
 from cornu.backend import B, current
 from cornu.base import policies, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError, did_you_mean, warn
+from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError, unknown_arguments, warn
 from cornu.base.policies import DTypePolicy
 from cornu.base.spec import Shape, Spec, standardize_shape
 from cornu.core import masks
@@ -111,12 +111,7 @@ class Layer(Configurable):
             ):
                 del kwargs[key]
         if kwargs:
-            known = self._parameter_names()
-            hints = "".join(did_you_mean(key, known) for key in kwargs)
-            raise ArgumentError(
-                f"{type(self).__name__} has no argument {', '.join(map(repr, kwargs))}.{hints} "
-                f"It takes: {', '.join(known)}."
-            )
+            raise unknown_arguments(type(self).__name__, kwargs, self._parameter_names())
         if name is not None and not isinstance(name, str):
             raise ArgumentError(f"A layer's name should be a string, got {name!r}.")
         if name is not None and "/" in name:

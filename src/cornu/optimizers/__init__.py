@@ -39,6 +39,7 @@ _family = Family(
     "optimizer",
     {name: globals()[name] for name in __all__ if name[0].isupper() and name != "Optimizer"},
 )
+_family.names = sorted(cls.__name__.lower() for cls in set(_family.known.values()))  # as they are usually written
 
 
 def get(identifier: Any) -> Optimizer:

@@ -14,7 +14,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
 from cornu.base.checks import whole, within
-from cornu.base.errors import ArgumentError, ShapeError, StateError, did_you_mean, warn
+from cornu.base.errors import ArgumentError, ShapeError, StateError, unknown_arguments, warn
 from cornu.core import configurable
 from cornu.core.configurable import Configurable
 from cornu.core.context import name_scope
@@ -90,9 +90,7 @@ class Optimizer(Configurable):
         kind = type(self).__name__
         learning_rate = self._legacy(learning_rate, kwargs)
         if kwargs:
-            known = inspect.signature(type(self).__init__).parameters
-            hints = "".join(did_you_mean(key, known) for key in kwargs)
-            raise ArgumentError(f"{kind} has no argument {', '.join(map(repr, kwargs))}.{hints}")
+            raise unknown_arguments(kind, kwargs, list(inspect.signature(type(self).__init__).parameters)[1:-1])
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = {key: value for key, value in clips.items() if value is not None}
         if len(given) > 1:

@@ -95,10 +95,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"PiecewiseConstantDecay needs one value more than boundaries, got {len(boundaries)} boundaries and "
                 f"{len(values)} values."
             )
-        for before, boundary in zip([None, *boundaries], boundaries, strict=False):
-            within(self, "(-inf, inf)" if before is None else f"({before}, inf)", boundaries=boundary)
-        for value in values:
-            within(self, "[0, inf)", values=value)
+        for before, boundary in zip(["-inf", *boundaries], boundaries, strict=False):
+            within(self, f"({before}, inf)", boundaries=boundary)
+        within(self, "[0, inf)", **{f"values[{i}]": value for i, value in enumerate(values)})
         self.boundaries, self.values, self.name = list(boundaries), list(values), name
 
     def __call__(self, step: Any) -> Array:
