@@ -18,6 +18,8 @@ CASES = [
     ("set_floatx", "flaot32", "Did you mean 'float32'"),
     ("set_epsilon", 0, "positive number"),
     ("set_epsilon", True, "positive number"),
+    ("set_epsilon", float("inf"), "finite positive number, got inf"),
+    ("set_epsilon", float("nan"), "finite positive number, got nan"),
     ("set_image_data_format", "channel_last", "Did you mean 'channels_last'"),
     ("set_backend", "jxa", "Did you mean 'jax'"),
     ("set_max_epochs", 0, "positive int or None"),
@@ -66,7 +68,16 @@ def test_file_and_environment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"flotx": "float16"}', '{"floatx": "int8"}', '{"backend": 3}', '{"epsilon": "small"}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"flotx": "float16"}',
+        '{"floatx": "int8"}',
+        '{"backend": 3}',
+        '{"epsilon": "small"}',
+        '{"epsilon": Infinity}',
+    ],
 )
 def test_a_bad_file_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)

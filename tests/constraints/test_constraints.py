@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cornu import constraints, ops
-from cornu.base.errors import UnknownNameError
+from cornu.base.errors import ArgumentError, UnknownNameError
 from tests.backends import LOW_PRECISION
 
 X = 3 * np.random.default_rng(0).normal(size=(3, 3, 4)).astype("float32")
@@ -45,6 +45,22 @@ def test_configurations_go_round(name: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_dtypes_stay(name: str, options: dict[str, Any], dtype: str, backend: str) -> None:
     assert ops.dtype(getattr(constraints, name)(**options)(ops.cast(X, dtype))) == dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("MaxNorm", {"max_value": -1}, "max_value should be"),
+        ("MaxNorm", {"max_value": "a"}, "max_value should be"),
+        ("MinMaxNorm", {"min_value": -1}, "min_value should be"),
+        ("MinMaxNorm", {"min_value": 1, "max_value": 0.5}, r"max_value should be .* \[1.0, inf\], got 0.5"),
+        ("MinMaxNorm", {"rate": 1.5}, r"rate should be a number within \[0, 1\], got 1.5"),
+        ("MaxNorm", {"max": 1}, "has no argument 'max'"),
+    ],
+)
+def test_arguments_out_of_bounds(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{name}.*{message}"):
+        getattr(constraints, name)(**options)
 
 
 def test_get() -> None:

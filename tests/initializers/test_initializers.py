@@ -106,6 +106,9 @@ def test_config_round_trip(made: Any) -> None:
         ("zeros", "Zeros"),
         ("he_normal", "HeNormal"),
         ("orthogonal", "Orthogonal"),
+        ("OrthogonalInitializer", "Orthogonal"),
+        ("IdentityInitializer", "Identity"),
+        ("STFTInitializer", "STFT"),
         ("identity", "Identity"),
         (initializers.HeNormal, "HeNormal"),
         ({"class_name": "RandomNormal", "config": {"stddev": 0.1}}, "RandomNormal"),
@@ -128,6 +131,12 @@ def test_get_passes_on() -> None:
     assert initializers.get(made) is made
     with pytest.raises(UnknownNameError, match="Did you mean 'glorot_uniform'|Did you mean 'GlorotUniform'"):
         initializers.get("glorot_unifrom")
+    with pytest.raises(
+        ArgumentError, match=r"initializer: a configuration should have a 'class_name', got \{'nope': 1\}"
+    ):
+        initializers.get({"nope": 1})
+    with pytest.raises(ArgumentError, match="Zeros has no argument 'seed'"):
+        initializers.Zeros(seed=1)
 
 
 class Twos(initializers.Initializer):
@@ -170,12 +179,32 @@ def test_constants() -> None:
     np.testing.assert_array_equal(numpy(initializers.Identity(3.0)((2, 3))), [[3, 0, 0], [0, 3, 0]])
 
 
+NORMAL = (initializers.RandomNormal, initializers.TruncatedNormal)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: initializers.VarianceScaling(-1.0), ArgumentError, "scale should be positive, got -1.0"),
+        (
+            lambda: initializers.VarianceScaling(-1.0),
+            ArgumentError,
+            "scale should be a finite positive number, got -1.0",
+        ),
         (lambda: initializers.VarianceScaling(mode="fan"), ArgumentError, "mode must be one of.*Did you mean 'fan_"),
         (lambda: initializers.VarianceScaling(distribution="unifrm"), ArgumentError, "Did you mean 'uniform'"),
+        *((lambda x=x: x(stddev=-1), ArgumentError, "stddev should be a finite number not below 0") for x in NORMAL),
+        *((lambda x=x: x(mean="a"), ArgumentError, "mean should be a finite number, got 'a'") for x in NORMAL),
+        (lambda: initializers.RandomUniform(0.1, 0), ArgumentError, r"maxval should be .* \[0.1, inf\), got 0"),
+        (lambda: initializers.RandomUniform("a"), ArgumentError, "minval should be a finite number, got 'a'"),
+        (lambda: initializers.Orthogonal("a"), ArgumentError, "gain should be a finite number, got 'a'"),
+        *(
+            (lambda n=n, v=v: getattr(initializers, n)(seed=v), ArgumentError, f"{n}: seed should be .*, got {v!r}")
+            for n in RANDOM
+            for v in ("abc", -1, 1.5, True)
+        ),
+        (lambda: initializers.Zeros()((2, -1)), ShapeError, r"Zeros: sizes .* got shape \(2, -1\)"),
+        (lambda: initializers.HeNormal()((-2, 1)), ShapeError, r"HeNormal: sizes .* got shape \(-2, 1\)"),
+        (lambda: initializers.RandomNormal(stdev=1), ArgumentError, "no argument 'stdev'. Did you mean 'stddev'"),
         (lambda: initializers.Identity()((3,)), ShapeError, r"two axes, got shape \(3,\)"),
         (lambda: initializers.Orthogonal()((3,)), ShapeError, r"at least two axes, got shape \(3,\)"),
         (lambda: initializers.STFT("left"), ArgumentError, "side must be one of"),

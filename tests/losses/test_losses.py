@@ -240,7 +240,31 @@ def test_get() -> None:
         (lambda: losses.SparseCategoricalCrossentropy()(HOT, P), ShapeError, "categorical_crossentropy"),
         (lambda: losses.MeanSquaredError()(T, P, np.ones(5)), ShapeError, r"weight of shape \(5,\) does not fit"),
         (lambda: losses.MeanSquaredError()(T, P, np.ones((6, 4))), ShapeError, "sample_weight"),
-        (lambda: losses.CategoricalGeneralizedCrossEntropy(2.0)(CLASS, P), ArgumentError, "between 0 and 1"),
+        *(
+            (lambda n=n, v=v: getattr(losses, n)(label_smoothing=v), ArgumentError, f"{n}: label_smoothing should be")  # type: ignore[misc]
+            for n in (
+                "BinaryCrossentropy",
+                "CategoricalCrossentropy",
+                "BinaryFocalCrossentropy",
+                "CategoricalFocalCrossentropy",
+            )
+            for v in (-0.1, 1.1, "a", None, True)
+        ),
+        *(
+            (lambda n=n, v=v: getattr(losses, n)(gamma=v), ArgumentError, f"{n}: gamma should be .*, got {v!r}")  # type: ignore[misc]
+            for n in ("BinaryFocalCrossentropy", "CategoricalFocalCrossentropy", "Circle")
+            for v in (-1, "a")
+        ),
+        (lambda: losses.Huber(0), ArgumentError, "Huber: delta should be a finite positive number, got 0"),
+        (lambda: losses.Huber("a"), ArgumentError, "Huber: delta should be .*, got 'a'"),
+        (lambda: losses.CategoricalGeneralizedCrossEntropy(0), ArgumentError, "q should be"),
+        (lambda: losses.CosineSimilarity(axis="a"), ArgumentError, "CosineSimilarity: axis should be an int, got 'a'"),
+        (lambda: losses.Huber(dleta=1), ArgumentError, r"Huber has no argument 'dleta'\. Did you mean 'delta'\?"),
+        (
+            lambda: losses.CategoricalGeneralizedCrossEntropy(2.0)(CLASS, P),
+            ArgumentError,
+            r"q should be .* \(0, 1\], got 2.0",
+        ),
     ],
 )
 def test_errors(call: Any, error: type[CornuError], message: str) -> None:

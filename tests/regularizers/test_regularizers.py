@@ -59,12 +59,15 @@ def test_configurations_go_round(name: str, options: dict[str, Any]) -> None:
 def test_get() -> None:
     for name, cls in (("l1", "L1"), ("l2", "L2"), ("l1_l2", "L1L2"), ("L1L2", "L1L2")):
         assert type(regularizers.get(name)).__name__ == cls
+    assert regularizers.get("l1_l2").get_config() == {"l1": 0.01, "l2": 0.01}
     assert regularizers.get(None) is None
     assert regularizers.l1(0.1).l1 == 0.1
     assert regularizers.l1_l2(l1=0.1, l2=0.2).get_config() == {"l1": 0.1, "l2": 0.2}
     assert regularizers.get({"class_name": "L2", "config": {"l2": 0.3}}).l2 == 0.3
     with pytest.raises(UnknownNameError, match="Unknown regularizer"):
         regularizers.get("l3x")
+    with pytest.raises(ArgumentError, match="L2 has no argument 'l1'"):
+        regularizers.L2(l1=0.1)
 
 
 @pytest.mark.parametrize("value", [-1.0, "a", float("nan"), True])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cornu.base.checks import within
 from cornu.base.errors import ArgumentError, bad_choice
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -130,8 +131,7 @@ def epsilon() -> float:
 
 def set_epsilon(value: float) -> None:
     """Set the small constant; a positive number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ArgumentError(f"epsilon must be a positive number, got {value!r}.")
+    within("set_epsilon", "(0, inf)", epsilon=value)
     settings.epsilon = float(value)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from cornu import ops
 from cornu.base import config
+from cornu.base.checks import within
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
 
@@ -44,6 +45,7 @@ class MaxNorm(Constraint):
     """
 
     def __init__(self, max_value: float = 2, axis: Any = 0) -> None:
+        within(self, "[0, inf]", max_value=max_value)
         self.max_value, self.axis = max_value, axis
 
     def __call__(self, w: Any) -> Any:
@@ -75,6 +77,9 @@ class MinMaxNorm(Constraint):
     """The norm along `axis` drawn into [min_value, max_value], by the share `rate` of the way at each step."""
 
     def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Any = 0) -> None:
+        within(self, "[0, inf)", min_value=min_value)
+        within(self, f"[{float(min_value)}, inf]", max_value=max_value)
+        within(self, "[0, 1]", rate=rate)
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, w: Any) -> Any:

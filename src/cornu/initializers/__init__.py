@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from cornu.backend import B, memory
+from cornu.base.checks import whole, within
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, ShapeError, bad_choice
+from cornu.base.errors import ShapeError, bad_choice
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
 from cornu.random.seed import SeedGenerator, next_seed
@@ -69,6 +70,11 @@ class Initializer(Configurable):
 
     seed: int | SeedGenerator | None
 
+    def _checked(self, seed: Any) -> Any:
+        if not isinstance(seed, SeedGenerator):
+            whole(self, 0, True, seed=seed)
+        return seed
+
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """The values, as a NumPy array in any float dtype."""
         raise NotImplementedError(f"{type(self).__name__} should define `__call__(shape, dtype=None)`.")
@@ -89,6 +95,8 @@ class Initializer(Configurable):
             seed = next_seed() if self.seed is None else self.seed
 
         def draw(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+            if any(size < 0 for size in shape):
+                raise ShapeError(f"{type(self).__name__}: sizes should not be negative, got shape {tuple(shape)}.")
             values = self.sample(tuple(shape), np.random.Generator(np.random.SFC64(seed)))
             dtype = standardize_dtype(dtype)
             # 16-bit dtypes NumPy does not know are cast on the device.
@@ -186,7 +194,9 @@ class RandomNormal(Initializer):
     """Normally distributed numbers."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
-        self.mean, self.stddev, self.seed = mean, stddev, seed
+        within(self, "(-inf, inf)", mean=mean)
+        within(self, "[0, inf)", stddev=stddev)
+        self.mean, self.stddev, self.seed = mean, stddev, self._checked(seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         values = rng.standard_normal(out=_empty(shape), dtype=np.float32)
@@ -199,17 +209,16 @@ class RandomUniform(Initializer):
     """Evenly distributed numbers in [minval, maxval)."""
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> None:
-        self.minval, self.maxval, self.seed = minval, maxval, seed
+        within(self, "(-inf, inf)", minval=minval)
+        within(self, f"[{float(minval)}, inf)", maxval=maxval)
+        self.minval, self.maxval, self.seed = minval, maxval, self._checked(seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return _uniform(shape, rng, self.minval, self.maxval)
 
 
-class TruncatedNormal(Initializer):
+class TruncatedNormal(RandomNormal):
     """Normally distributed numbers within two standard deviations of the mean."""
-
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
-        self.mean, self.stddev, self.seed = mean, stddev, seed
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         values = _truncated(shape, rng)
@@ -242,14 +251,13 @@ class VarianceScaling(Initializer):
         input_axes: Any = None,
         output_axes: Any = None,
     ) -> None:
-        if not scale > 0:
-            raise ArgumentError(f"scale should be positive, got {scale!r}.")
+        within(self, "(0, inf)", scale=scale)
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise bad_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distribution = "truncated_normal" if distribution == "normal" else str(distribution).lower()
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
             raise bad_choice("distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform"))
-        self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
+        self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, self._checked(seed)
         self.input_axes, self.output_axes = input_axes, output_axes
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -335,7 +343,8 @@ class Orthogonal(Initializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: Any = None) -> None:
-        self.gain, self.seed = gain, seed
+        within(self, "(-inf, inf)", gain=gain)
+        self.gain, self.seed = gain, self._checked(seed)
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         if len(shape) < 2:
@@ -381,7 +390,8 @@ IdentityInitializer, OrthogonalInitializer, STFTInitializer = Identity, Orthogon
 _family = Family(
     "initializer",
     {name: globals()[name] for name in __all__ if name[0].isupper() and not name.endswith("Initializer")},
-    aliases={"uniform": "RandomUniform", "normal": "RandomNormal", "one": "Ones", "zero": "Zeros"},
+    aliases={"uniform": "RandomUniform", "normal": "RandomNormal", "one": "Ones", "zero": "Zeros"}
+    | {f"{name}Initializer": name for name in ("Identity", "Orthogonal", "STFT")},
 )
 
 

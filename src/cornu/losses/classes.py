@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from cornu.base.checks import whole, within
 from cornu.losses import functions
 from cornu.losses.loss import Loss, labels
 
@@ -135,6 +137,7 @@ class Huber(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "(0, inf)", delta=delta)
         self.delta = delta
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -153,6 +156,7 @@ class CosineSimilarity(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        whole(self, -math.inf, axis=axis)
         self.axis = axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -175,6 +179,7 @@ class BinaryCrossentropy(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "[0, 1]", label_smoothing=label_smoothing)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -198,6 +203,7 @@ class CategoricalCrossentropy(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "[0, 1]", label_smoothing=label_smoothing)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -223,6 +229,8 @@ class BinaryFocalCrossentropy(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "[0, inf)", alpha=alpha, gamma=gamma)
+        within(self, "[0, 1]", label_smoothing=label_smoothing)
         self.apply_class_balancing, self.alpha, self.gamma, self.from_logits, self.label_smoothing, self.axis = (
             apply_class_balancing,
             alpha,
@@ -263,6 +271,8 @@ class CategoricalFocalCrossentropy(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "[0, inf)", gamma=gamma)
+        within(self, "[0, 1]", label_smoothing=label_smoothing)
         self.alpha, self.gamma, self.from_logits, self.label_smoothing, self.axis = (
             alpha,
             gamma,
@@ -289,6 +299,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "(0, 1]", q=q)
         self.q = q
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -353,6 +364,7 @@ class Tversky(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "[0, inf)", alpha=alpha, beta=beta)
         self.alpha, self.beta, self.axis = alpha, beta, axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -377,6 +389,7 @@ class Circle(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
+        within(self, "[0, inf)", gamma=gamma)
         self.gamma, self.margin, self.remove_diagonal = gamma, margin, remove_diagonal
 
     def _targets(self, y: Any) -> Any:

@@ -9,8 +9,9 @@ from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
+from cornu.base.checks import within
 from cornu.base.dtypes import float_type
-from cornu.base.errors import ArgumentError, ShapeError
+from cornu.base.errors import ShapeError
 from cornu.core.masks import set_mask
 from cornu.core.op import Tensor, Untyped, op
 
@@ -262,8 +263,7 @@ def categorical_generalized_cross_entropy(y_true: Untyped, y_pred: Tensor, q: fl
 
     Robust to wrong labels. https://arxiv.org/abs/1805.07836
     """
-    if not 0 < q < 1:
-        raise ArgumentError(f"categorical_generalized_cross_entropy: q should lie between 0 and 1, got {q!r}.")
+    within("categorical_generalized_cross_entropy", "(0, 1]", q=q)
     y_pred = B.cast(y_pred, float_type(y_pred.dtype))
     if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
         y_true = B.squeeze(y_true, -1)

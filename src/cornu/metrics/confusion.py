@@ -11,6 +11,7 @@ from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
+from cornu.base.checks import whole, within
 from cornu.base.errors import ArgumentError, bad_choice
 from cornu.core.masks import get_mask
 from cornu.core.variable import Variable
@@ -27,8 +28,7 @@ def safe_divide(a: Array, b: Array) -> Array:
 
 def _check_thresholds(kind: str, thresholds: Any) -> Any:
     for value in thresholds if isinstance(thresholds, list | tuple) else [thresholds]:
-        if value is not None and not 0 <= value <= 1:
-            raise ArgumentError(f"{kind}: thresholds should lie between 0 and 1, got {value!r}.")
+        within(kind, "[0, 1]", True, thresholds=value)
     return thresholds
 
 
@@ -72,6 +72,10 @@ class _Counts(Metric):
             rank = B.argsort(B.argsort(-y_pred, axis=-1), axis=-1)
             y_pred = B.where(rank < self.top_k, y_pred, -np.inf)
         if self.class_id is not None:
+            if self.class_id >= y_pred.shape[-1]:
+                raise ArgumentError(
+                    f"{self.name}: class_id={self.class_id}, but the last class is {y_pred.shape[-1] - 1}."
+                )
             y_true, y_pred, weights = (x[..., self.class_id] for x in (y_true, y_pred, weights))
         return y_true, y_pred, weights
 
@@ -96,6 +100,7 @@ class _AtThresholds(_Counts):
     """With `thresholds` a number or a list: the result is a scalar or an array."""
 
     def __init__(self, thresholds: Any, name: str | None, dtype: Any, default: float = 0.5) -> None:
+        thresholds = thresholds.tolist() if hasattr(thresholds, "tolist") else thresholds
         self.thresholds = _check_thresholds(type(self).__name__, thresholds)
         levels = default if thresholds is None else thresholds
         super().__init__(name, dtype, levels if isinstance(levels, list | tuple) else [levels])
@@ -154,6 +159,8 @@ class _Ratio(_AtThresholds):
         dtype: Any = None,
     ) -> None:
         super().__init__(thresholds, name, dtype, 0.5 if top_k is None else -np.inf)
+        whole(self, 1, True, top_k=top_k)
+        whole(self, 0, True, class_id=class_id)
         self.top_k, self.class_id = top_k, class_id
 
     def result(self) -> Array:
@@ -210,8 +217,10 @@ class AUC(_Counts):
         ):
             if value not in known:
                 raise bad_choice(f"AUC: {argument}", value, known)
-        if thresholds is None and (not isinstance(num_thresholds, int) or num_thresholds < 2):
-            raise ArgumentError(f"AUC: num_thresholds should be an int of at least 2, got {num_thresholds!r}.")
+        if thresholds is None:
+            whole(self, 2, num_thresholds=num_thresholds)
+        elif np.ndim(thresholds) != 1:
+            raise ArgumentError(f"AUC: thresholds should be a list of numbers, got {thresholds!r}.")
         inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
         if thresholds is not None:
             inner = np.sort(np.asarray(_check_thresholds("AUC", list(thresholds))))
@@ -304,10 +313,9 @@ class _BestAt(_Counts):
     rates: tuple[Callable[..., Array], Callable[..., Array]]  # (maximised, constrained), of TP, FP, TN, FN
 
     def __init__(self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any) -> None:
-        if not 0 <= value <= 1:
-            raise ArgumentError(f"{type(self).__name__}: the rate should lie between 0 and 1, got {value!r}.")
-        if num_thresholds < 1:
-            raise ArgumentError(f"{type(self).__name__}: num_thresholds should be positive, got {num_thresholds!r}.")
+        within(self, "[0, 1]", rate=value)
+        whole(self, 1, num_thresholds=num_thresholds)
+        whole(self, 0, True, class_id=class_id)
         levels = [0.5] if num_thresholds == 1 else (np.arange(num_thresholds) / (num_thresholds - 1)).tolist()
         super().__init__(name, dtype, levels)
         self._value, self.num_thresholds, self.class_id = value, num_thresholds, class_id
@@ -412,10 +420,8 @@ class FBetaScore(Metric):
     ) -> None:
         if average not in (None, "micro", "macro", "weighted"):
             raise bad_choice(f"{type(self).__name__}: average", average, ("micro", "macro", "weighted"))
-        if not beta > 0:
-            raise ArgumentError(f"{type(self).__name__}: beta should be positive, got {beta!r}.")
-        if threshold is not None and not 0 < threshold <= 1:
-            raise ArgumentError(f"{type(self).__name__}: threshold should lie between 0 and 1, got {threshold!r}.")
+        within(self, "(0, inf)", beta=beta)
+        within(self, "(0, 1]", True, threshold=threshold)
         super().__init__(dtype, name)
         self.average, self.beta, self.threshold = average, beta, threshold
         self._counted: list[Variable] = []

@@ -11,6 +11,7 @@ import numpy as np
 from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import whole
 from cornu.base.errors import ArgumentError
 from cornu.losses.loss import aligned
 from cornu.metrics.metric import Metric
@@ -34,7 +35,8 @@ class IoU(Metric):
         sparse_y_pred: bool = True,
         axis: int = -1,
     ) -> None:
-        if num_classes < 1 or any(not 0 <= i < num_classes for i in target_class_ids):
+        whole(self, 1, num_classes=num_classes)
+        if any(not 0 <= i < num_classes for i in target_class_ids):
             raise ArgumentError(
                 f"{type(self).__name__}: target_class_ids should be class numbers below num_classes={num_classes}, got "
                 f"{list(target_class_ids)}."

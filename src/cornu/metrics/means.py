@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from cornu.base.checks import whole, within
 from cornu.losses import functions as losses
 from cornu.metrics import functions
 from cornu.metrics.metric import MeanMetricWrapper
@@ -20,6 +22,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     """How often predictions lie on the label's side of the threshold; labels 0 and 1."""
 
     def __init__(self, name: str | None = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
+        within(self, "(-inf, inf)", threshold=threshold)
         super().__init__(functions.binary_accuracy, name, dtype, threshold=threshold)
 
 
@@ -41,6 +44,7 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     """How often the one-hot label's class is among the `k` likeliest."""
 
     def __init__(self, k: int = 5, name: str | None = "top_k_categorical_accuracy", dtype: Any = None) -> None:
+        whole(self, 1, k=k)
         super().__init__(functions.top_k_categorical_accuracy, name, dtype, k=k)
 
 
@@ -54,6 +58,7 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         dtype: Any = None,
         from_sorted_ids: bool = False,
     ) -> None:
+        whole(self, 1, k=k)
         super().__init__(functions.sparse_top_k_categorical_accuracy, name, dtype, k=k, from_sorted_ids=from_sorted_ids)
 
 
@@ -67,6 +72,7 @@ class BinaryCrossentropy(MeanMetricWrapper):
         from_logits: bool = False,
         label_smoothing: float = 0,
     ) -> None:
+        within(self, "[0, 1]", label_smoothing=label_smoothing)
         super().__init__(
             losses.binary_crossentropy, name, dtype, from_logits=from_logits, label_smoothing=label_smoothing
         )
@@ -83,6 +89,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
         label_smoothing: float = 0,
         axis: int = -1,
     ) -> None:
+        within(self, "[0, 1]", label_smoothing=label_smoothing)
         super().__init__(
             losses.categorical_crossentropy,
             name,
@@ -188,6 +195,7 @@ class CosineSimilarity(MeanMetricWrapper):
     """The mean cosine of the angle between y and ŷ along `axis`."""
 
     def __init__(self, name: str | None = "cosine_similarity", dtype: Any = None, axis: int = -1) -> None:
+        whole(self, -math.inf, axis=axis)
         super().__init__(functions.cosine_similarity, name, dtype, axis=axis)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import whole
 from cornu.base.errors import ArgumentError, bad_choice
 from cornu.core.masks import get_mask
 from cornu.core.variable import Variable
@@ -48,8 +49,7 @@ class R2Score(Metric):
         known = ("uniform_average", "variance_weighted_average")
         if class_aggregation not in (None, *known):
             raise bad_choice("R2Score: class_aggregation", class_aggregation, known)
-        if num_regressors < 0:
-            raise ArgumentError(f"R2Score: num_regressors should not be negative, got {num_regressors!r}.")
+        whole(self, 0, num_regressors=num_regressors)
         super().__init__(dtype, name)
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
         self.num_samples = self.add_variable((), name="num_samples")

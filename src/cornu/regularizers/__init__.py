@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from cornu import ops
-from cornu.base.errors import ArgumentError, ShapeError, bad_choice
+from cornu.base.checks import within
+from cornu.base.errors import ShapeError, bad_choice
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
 
@@ -36,8 +36,7 @@ class Regularizer(Configurable):
 
 def _factor(name: str, value: Any) -> float:
     value = 0.0 if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or not math.isfinite(value):
-        raise ArgumentError(f"Regularizer: {name} should be a finite number not below 0, got {name}={value!r}.")
+    within("Regularizer", "[0, inf)", **{name: value})
     return float(value)
 
 
@@ -109,7 +108,12 @@ _family = Family(
     {name: globals()[name] for name in ("L1", "L2", "L1L2", "OrthogonalRegularizer", "Regularizer")},
     aliases={"l1_l2": "L1L2"},
 )
-get = _family.get
+
+
+def get(identifier: Any) -> Any:
+    """The regularizer for a name, a configuration, a class or itself; by the name `"l1_l2"` with 0.01 of each."""
+    both = isinstance(identifier, str) and identifier.lower() in ("l1_l2", "l1l2")
+    return L1L2(0.01, 0.01) if both else _family.get(identifier)
 
 
 def serialize(regularizer: Any) -> Any:
