@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from typing import Any
 
 import jax
@@ -105,3 +106,26 @@ def test_products_of_int8_add_up_in_int32() -> None:
         assert ops.dtype(found) == "int32"
         assert np.asarray(found).tolist() == [[400000, 400000]] * 2
     assert ops.dtype(ops.matmul(ops.cast(x, "uint8"), ops.cast(x, "uint8")[0])) == "uint8"
+
+
+SCALAR_OPS = ("add", "multiply", "true_divide", "floor_divide", "power", "maximum", "less", "logical_and")
+OPERATORS = {"add": operator.add, "multiply": operator.mul, "true_divide": operator.truediv, "less": operator.lt}
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("name", SCALAR_OPS)
+def test_python_scalars_promote_as_in_keras(name: str) -> None:
+    for dtype in ("bool", "uint8", "int16", "int32", "float16", "bfloat16", "float32"):
+        theirs, ours = keras.ops.ones((2,), dtype), ops.ones((2,), dtype)
+        for scalar in (True, 2, 2.5):
+            if (
+                dtype == "bool" and scalar is True and name in ("power", "floor_divide")
+            ):  # each backend has its own idea
+                continue
+            for order in (slice(None), slice(None, None, -1)):
+                expected = standardize_dtype(getattr(keras.ops, name)(*(theirs, scalar)[order]).dtype)
+                assert ops.dtype(getattr(ops, name)(*(ours, scalar)[order])) == expected, (dtype, scalar)
+                symbols = (KerasTensor((None,), dtype), scalar)[order]
+                assert getattr(ops, name)(*symbols).dtype == expected, (dtype, scalar)
+                if name in OPERATORS:
+                    assert OPERATORS[name](*symbols).dtype == expected, (dtype, scalar)

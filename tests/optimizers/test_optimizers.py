@@ -278,6 +278,20 @@ def test_own_rule_in_keras_manner() -> None:
     assert Own.from_config(Own(0.2, clipnorm=1.0).get_config()).get_config()["momentum"] == 0.5
 
 
+@pytest.mark.usefixtures("backend")
+def test_averages_are_of_updates_not_of_accumulating_calls() -> None:
+    variable = Variable(np.zeros(1, "float32"))
+    ema = {"use_ema": True, "ema_momentum": 0.6, "ema_overwrite_frequency": 2}
+    optimizer = optimizers.SGD(1.0, gradient_accumulation_steps=4, **ema)  # type: ignore[arg-type]
+    path = []
+    for _ in range(16):
+        optimizer.apply([np.ones(1, "float32")], [variable])
+        path.append(float(variable.numpy()[0]))
+    assert path == pytest.approx([0] * 3 + [-1] * 4 + [-1.4] * 4 + [-2.4] * 4 + [-2.44])  # Keras: -2.04 from the 13th
+    optimizer.finalize_variable_values([variable])
+    assert variable.numpy()[0] == pytest.approx(-2.44)
+
+
 def test_learning_rate_as_a_function() -> None:
     rates = iter([0.1, 0.01])
     variable = Variable(np.zeros(1, "float32"))

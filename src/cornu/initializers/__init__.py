@@ -14,6 +14,7 @@ from cornu.backend import B, memory
 from cornu.base.checks import whole, within
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ShapeError, bad_choice
+from cornu.base.spec import standardize_shape
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
 from cornu.random.seed import SeedGenerator, next_seed
@@ -95,9 +96,7 @@ class Initializer(Configurable):
             seed = next_seed() if self.seed is None else self.seed
 
         def draw(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-            if any(size < 0 for size in shape):
-                raise ShapeError(f"{type(self).__name__}: sizes should not be negative, got shape {tuple(shape)}.")
-            values = self.sample(tuple(shape), np.random.Generator(np.random.SFC64(seed)))
+            values = self.sample(standardize_shape(shape), np.random.Generator(np.random.SFC64(seed)))
             dtype = standardize_dtype(dtype)
             # 16-bit dtypes NumPy does not know are cast on the device.
             return values.astype("float32" if is_float(dtype) and dtype != "float64" else dtype, copy=False)

@@ -48,7 +48,8 @@ class Optimizer(Configurable):
     average the gradients of `gradient_accumulation_steps` calls; clip them by value, by each one's norm (`clipnorm`)
     or by the norm of all (`global_clipnorm`); shrink the variables by lr · `weight_decay`
     (https://arxiv.org/abs/1711.05101); keep averages of them with `use_ema`, which replace them at the end of training
-    and every `ema_overwrite_frequency` steps; apply their constraints. Gradients are divided by `loss_scale_factor`, by
+    and every `ema_overwrite_frequency` updates (calls that only accumulate gradients neither average nor overwrite,
+    while in Keras they overwrite); apply their constraints. Gradients are divided by `loss_scale_factor`, by
     which `scale_loss` multiplies. A step is a pure function of the variables.
     """
 
