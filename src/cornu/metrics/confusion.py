@@ -72,7 +72,7 @@ class _Counts(Metric):
             rank = B.argsort(B.argsort(-y_pred, axis=-1), axis=-1)
             y_pred = B.where(rank < self.top_k, y_pred, -np.inf)
         if self.class_id is not None:
-            if self.class_id >= y_pred.shape[-1]:
+            if y_pred.shape[-1] is not None and self.class_id >= y_pred.shape[-1]:
                 raise ArgumentError(
                     f"{self.name}: class_id={self.class_id}, but the last class is {y_pred.shape[-1] - 1}."
                 )
