@@ -210,6 +210,7 @@ def test_names_of_functions(name: str, function: str) -> None:
         ("ce", HOT, P, losses.categorical_crossentropy),
         ("ce", np.zeros((2, 3)), np.zeros((2, 3, 4)), losses.sparse_categorical_crossentropy),
         ("mse", T, P, losses.mean_squared_error),
+        ("ce", None, None, losses.binary_crossentropy),  # as `compile` asks, before there is data
         (None, T, P, None),
     ],
 )
