@@ -292,6 +292,13 @@ def test_averages_are_of_updates_not_of_accumulating_calls() -> None:
     assert variable.numpy()[0] == pytest.approx(-2.44)
 
 
+@pytest.mark.parametrize("backend", ["torch", "tensorflow", "numpy"], indirect=True)
+def test_norms_in_float64(backend: str) -> None:
+    variable = Variable(np.zeros(2), dtype="float64")
+    optimizers.SGD(1.0, clipnorm=1.0).apply([np.full(2, 1e30)], [variable])  # whose squares float32 does not hold
+    np.testing.assert_allclose(variable.numpy(), [-(0.5**0.5)] * 2)
+
+
 def test_learning_rate_as_a_function() -> None:
     rates = iter([0.1, 0.01])
     variable = Variable(np.zeros(1, "float32"))

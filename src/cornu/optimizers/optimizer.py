@@ -519,7 +519,8 @@ def _rate(value: Any, kind: str) -> float:
 
 def _norm(grads: Sequence[Array]) -> Array:
     """The Euclidean norm of all together, in float32 at least."""
-    return B.sqrt(sum(B.sum(g * g) for g in (g if g.dtype == "float64" else B.cast(g, "float32") for g in grads)))
+    wide = (B.cast(g, "float64" if "float64" in str(g.dtype) else "float32") for g in grads)
+    return B.sqrt(sum(B.sum(g * g) for g in wide))
 
 
 def assign_if(condition: Array, fn: Callable[[], None], variables: Sequence[Variable]) -> None:
