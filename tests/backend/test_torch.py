@@ -55,6 +55,29 @@ def losses(made, epochs=4, **options):
     return made.fit(X, Y, epochs=epochs, batch_size=16, verbose=0, **options).history["loss"]
 
 
+class Product(layers.Layer):
+    """Written with PyTorch's functions on the layer's own weights."""
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight((input_shape[-1], 4), name="kernel")
+        self.bias = self.add_weight((4,), "zeros", name="bias")
+
+    def call(self, inputs):
+        stacked = torch.stack([self.bias, torch.zeros_like(self.bias)])
+        return torch.add(torch.matmul(inputs, self.kernel), other=stacked[0])
+
+
+def test_functions_of_pytorch_take_variables():
+    layer, x = Product(dtype="mixed_bfloat16"), torch.ones(2, 8)
+    assert layer(x).dtype == torch.bfloat16
+    layer = Product()
+    np.testing.assert_allclose(layer(x), np.ones((2, 8)) @ layer.kernel.numpy(), rtol=1e-5)
+    made = model(lambda: [Product()])
+    before = made.layers[1].kernel.numpy()
+    losses(made, 1)
+    assert not np.array_equal(before, made.layers[1].kernel.numpy())
+
+
 def test_a_step_is_recorded_once(programs):
     made = model(regularised)
     losses(made, 1, validation_data=(X, Y))

@@ -12,7 +12,7 @@ import cornu
 from cornu import ops
 from cornu.backend import B
 from cornu.base import config
-from cornu.base.errors import ArgumentError, BackendMismatchError, ShapeError, StateError
+from cornu.base.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError, StateError
 from cornu.core.context import autocast
 from cornu.core.state import StateScope, functional, value_and_grad
 from cornu.core.variable import Variable, initialize
@@ -49,6 +49,15 @@ def test_operators_follow_arrays(backend):
         lambda x: x >= 2, lambda x: x[0], lambda x: x[:, 1],
     ):  # fmt: skip
         np.testing.assert_allclose(np.asarray(expression(v)), np.asarray(expression(a)), rtol=1e-6)
+
+
+def test_values_that_are_no_numbers(backend):
+    v = Variable(np.ones(2), name="v")
+    for wrong in (np.array(["a", "b"]), np.array([1, "b"], object), [[1], [1, 2]]):
+        with pytest.raises(DTypeError, match=r"Variable 'v' needs numbers of shape \(2,\), got"):
+            v.assign(wrong)
+    v.assign(np.array([1, 2.5], object))
+    assert v.numpy().tolist() == [1, 2.5]
 
 
 def test_lazy_until_needed(backend):

@@ -14,7 +14,16 @@ import torch
 import cornu
 from cornu import layers, saving
 from cornu.base import config
-from cornu.base.errors import ArgumentError, BackendMismatchError, CornuError, GraphError, ShapeError, StateError
+from cornu.base.errors import (
+    ArgumentError,
+    BackendMismatchError,
+    CornuError,
+    DTypeError,
+    GraphError,
+    OpError,
+    ShapeError,
+    StateError,
+)
 from tests.backends import TRAINING
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
@@ -391,8 +400,14 @@ def test_wrong_weights_are_refused_whole() -> None:
     before = model.get_weights()
     with pytest.raises(ShapeError, match="has 4 weights, got 1"):
         model.set_weights(before[:1])
-    with pytest.raises(ShapeError, match=r"nothing was set. .*/kernel: expected \(4, 3\), got \(3, 4\)"):
+    with pytest.raises(ShapeError, match=r"nothing was set.*/kernel' has shape \(4, 3\); .*\(3, 4\) does not fit"):
         model.set_weights([before[0].T, *before[1:]])
+    for wrong in (np.array(["a", "b"]), [[1], [1, 2]]):
+        with pytest.raises(DTypeError, match=r"nothing was set. Variable '.*/bias' needs numbers of shape \(2,\), got"):
+            model.set_weights([before[0] + 1, *before[1:3], wrong])
+    for nothing in (None, 5):
+        with pytest.raises(ArgumentError, match=f"set_weights takes a list of arrays.*got {nothing}"):
+            model.set_weights(nothing)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
 
 

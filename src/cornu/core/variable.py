@@ -12,9 +12,9 @@ import numpy as np
 
 from cornu.backend import B, current, load
 from cornu.backend.contract import Array
-from cornu.base import config
+from cornu.base import config, tree
 from cornu.base.dtypes import is_float, standardize_dtype
-from cornu.base.errors import ArgumentError, BackendMismatchError, ShapeError, StateError
+from cornu.base.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError, StateError, plain
 from cornu.base.spec import standardize_shape
 from cornu.core import configurable
 from cornu.core.context import context
@@ -154,15 +154,7 @@ class Variable(Operators):
 
     def assign(self, value: Any) -> Array:
         """Set the value; its shape must be the variable's. Returns the new value."""
-        if isinstance(value, Variable):
-            value = value.value
-        if isinstance(value, np.ndarray):
-            value = value.copy()  # the device may work on the very memory it is handed
-        value = B.convert(value, self.dtype)
-        if tuple(value.shape) != self.shape:
-            raise ShapeError(
-                f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(value.shape)} does not fit."
-            )
+        value = self._fitting(value)
         scope = context.scope
         if scope is not None:
             scope.values[self] = value
@@ -177,6 +169,23 @@ class Variable(Operators):
             self._read()  # raises the error that names both
         self._value, self._shared = value, True
         return value
+
+    def _fitting(self, value: Any) -> Array:
+        """`value` in the variable's dtype; ShapeError or DTypeError where it cannot be the variable's."""
+        value = _plain(value)
+        try:
+            if isinstance(value, np.ndarray):  # copied, as the device may work on the very memory it is handed
+                value = value.astype(float) if value.dtype.kind in "OSU" else value.copy()
+            array = B.convert(value, self.dtype)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(
+                f"Variable {self.path!r} needs numbers of shape {self.shape}, got {plain(repr(value))}: {error}"
+            ) from error
+        if tuple(array.shape) != self.shape:
+            raise ShapeError(
+                f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(array.shape)} does not fit."
+            )
+        return array
 
     def assign_add(self, value: Any) -> Array:
         """Increase by `value`."""
@@ -195,6 +204,11 @@ class Variable(Operators):
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Array:
         return self.value if dtype is None else B.cast(self.value, standardize_dtype(dtype))
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree.map_structure(_plain, (args, kwargs or {}))
+        return func(*args, **kwargs)
 
     def __bool__(self) -> bool:
         return bool(self.value)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cornu.base.errors import ArgumentError, did_you_mean
+import numpy as np
+
+from cornu.backend import B
+from cornu.base.errors import ArgumentError, DTypeError, did_you_mean, plain
 
 if TYPE_CHECKING:
     from cornu.layers.layer import Layer
@@ -16,6 +19,23 @@ def positive_int(value: Any, name: str, layer: Layer) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
         raise ArgumentError(f"{layer._label()}: {name} should be a positive int, got {value!r}.")
     return value.__index__()
+
+
+def not_negative(value: Any, name: str, layer: Layer) -> float:
+    """`value`, a number of at least 0; else ArgumentError naming the layer."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value >= 0:
+        raise ArgumentError(f"{layer._label()}: {name} should be a number of at least 0, got {value!r}.")
+    return value
+
+
+def axes(value: Any, layer: Layer, several: bool = True) -> Any:
+    """The argument `axis` as an int, or with `several` as a list of them; else ArgumentError naming the layer."""
+    many = several and isinstance(value, list | tuple)
+    found = list(value) if many else [value]
+    if any(isinstance(one, bool) or not hasattr(one, "__index__") for one in found):
+        raise ArgumentError(f"{layer._label()}: axis should be an int{' or several' * several}, got {value!r}.")
+    found = [one.__index__() for one in found]
+    return found if many else found[0]
 
 
 def sizes(value: Any, rank: int, name: str, layer: Layer) -> tuple[int, ...]:
@@ -42,6 +62,22 @@ def choice(value: Any, known: Sequence[str], name: str, layer: Layer) -> str:
             f"{did_you_mean(lowered, known)}"
         )
     return lowered
+
+
+def tensor(array: Any, layer: Layer) -> Any:
+    """A foreign array as a tensor, also one of objects that are numbers; else DTypeError naming the layer."""
+    if getattr(getattr(array, "dtype", None), "kind", None) not in ("O", "S", "U"):
+        return B.convert(array)
+    try:
+        found = B.convert(np.array(np.asarray(array).tolist()))
+        if isinstance(found, np.ndarray) and found.dtype.kind in "OSU":
+            raise TypeError(f"{found.dtype} is no dtype of numbers")
+        return found
+    except (TypeError, ValueError) as error:
+        raise DTypeError(
+            f"{layer._label()}: inputs should be numbers, got {plain(repr(array))}. Encode strings as numbers first; "
+            "`keras.utils.pad_sequences` brings rows to one length."
+        ) from error
 
 
 def pairs(value: Any, rank: int, name: str, layer: Layer) -> tuple[tuple[int, int], ...]:

@@ -24,6 +24,7 @@ from cornu.core.state import StateScope, infer, known_shape
 from cornu.core.symbolic import KerasTensor, Node, record
 from cornu.core.tracking import changed, find
 from cornu.core.variable import Variable, initialize
+from cornu.layers.checks import positive_int, tensor
 from cornu.layers.input_spec import check_inputs
 from cornu.metrics import Metric
 from cornu.random.seed import SeedGenerator
@@ -66,6 +67,8 @@ class _Signature:
         for name in self.names:
             if f"{name}_mask" in named:
                 self.masks[f"{name}_mask"] = name
+        given = {"training", *self.masks}  # by the layer itself
+        self.required = [n for n in self.names if named[n].default is inspect.Parameter.empty and n not in given]
 
 
 @functools.cache
@@ -91,6 +94,8 @@ class Layer(Configurable):
     _build_shapes: dict[str, Any] | None
     _again: tuple[Any, ...] | None
     """What the last call was like, if one like it needs no more checks: see `_call_again`."""
+    _shown_shape: str | None
+    """That of the first call, for the summary."""
 
     def __init__(
         self,
@@ -120,9 +125,11 @@ class Layer(Configurable):
         self.dtype_policy = dtype
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if trainable not in (True, False):
+            raise ArgumentError(f"{self._label()}: trainable should be True or False, got {trainable!r}.")
         self._trainable = bool(trainable)
         self._initial_weights = legacy.get("weights")
-        self._batch_input_shape = _legacy_input_shape(legacy)
+        self._batch_input_shape = _legacy_input_shape(legacy, self)
         self._input_dtype = legacy.get("input_dtype")
 
     # Set here, not in `__init__`, so that a subclass may assign attributes before it calls `super().__init__()`.
@@ -134,7 +141,7 @@ class Layer(Configurable):
         instance._losses_call = None
         instance._last_call = None
         instance._build_shapes = None
-        instance._again = None
+        instance._again = instance._shown_shape = None
         return instance
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -298,20 +305,24 @@ class Layer(Configurable):
         return [w.numpy() for w in weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all weights; nothing is set unless every shape fits."""
+        """Set all weights; nothing is set unless every value fits."""
         self._check_built("set its weights")
-        ours = self.weights
-        shapes = [tuple(np.shape(value)) for value in weights]
-        if len(ours) != len(shapes):
-            raise ShapeError(f"{self._label()} has {len(ours)} weights, got {len(shapes)} values.")
-        wrong = [
-            f"{w.path}: expected {w.shape}, got {shape}"
-            for w, shape in zip(ours, shapes, strict=True)
-            if w.shape != shape
-        ]
+        if not isinstance(weights, Iterable):
+            raise ArgumentError(
+                f"{self._label()}.set_weights takes a list of arrays, such as `get_weights` returns, got {weights!r}."
+            )
+        ours, values = self.weights, list(weights)
+        if len(ours) != len(values):
+            raise ShapeError(f"{self._label()} has {len(ours)} weights, got {len(values)} values.")
+        wrong: list[ShapeError | DTypeError] = []
+        for i, weight in enumerate(ours):
+            try:
+                values[i] = weight._fitting(values[i])
+            except (ShapeError, DTypeError) as error:
+                wrong.append(error)
         if wrong:
-            raise ShapeError(f"{self._label()}: values of the wrong shape, nothing was set. {'; '.join(wrong)}.")
-        for weight, value in zip(ours, weights, strict=True):
+            raise type(wrong[0])(f"{self._label()}: nothing was set. {' '.join(map(str, wrong))}") from wrong[0]
+        for weight, value in zip(ours, values, strict=True):
             weight.assign(value)
 
     # dtypes
@@ -480,8 +491,18 @@ class Layer(Configurable):
         wrapped.layer = self.name  # type: ignore[attr-defined]
         raise wrapped from error
 
-    def _call_on_values(self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _named(self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by name; OpError where one is missing."""
         arguments = dict(zip(signature.names, args, strict=False)) | kwargs
+        missing = [name for name in signature.required if name not in arguments]
+        if missing:
+            raise OpError(
+                f"{self._label()} should be called on ({', '.join(signature.required)}); {missing[0]!r} is missing."
+            )
+        return arguments
+
+    def _call_on_values(self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        arguments = self._named(signature, args, kwargs)
         first = args[0] if args else next(iter(arguments.values()), None)
         if self.input_spec is not None:
             check_inputs(self.input_spec, first, self)
@@ -508,6 +529,8 @@ class Layer(Configurable):
             outputs = self.call(*args, **kwargs)
         finally:
             context.names, context.autocast = before, cast_before
+        if self._shown_shape is None:
+            self._shown_shape = str(tree.map_structure(known_shape, outputs))
         if context.inspect is not None:
             context.inspect(self, first, outputs)
         if self.activity_regularizer is not None:
@@ -547,7 +570,7 @@ class Layer(Configurable):
     def _call_symbolically(
         self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None
     ) -> Any:
-        arguments = dict(zip(signature.names, args, strict=False)) | kwargs
+        arguments = self._named(signature, args, kwargs)
         first = args[0] if args else next(iter(arguments.values()), None)
         if self.input_spec is not None:
             check_inputs(self.input_spec, first, self)
@@ -585,7 +608,7 @@ class Layer(Configurable):
         def convert(leaf: Any) -> Any:
             if isinstance(leaf, array_types):
                 if isinstance(leaf, np.ndarray | np.generic):
-                    leaf = B.convert(leaf)
+                    leaf = tensor(leaf, self)
             elif isinstance(leaf, Variable):
                 leaf = leaf.value
             elif isinstance(leaf, KerasTensor):
@@ -593,7 +616,7 @@ class Layer(Configurable):
                     return ops.cast(leaf, dtype)
                 return leaf
             elif hasattr(leaf, "__array__") and hasattr(leaf, "shape"):
-                leaf = B.convert(leaf)
+                leaf = tensor(leaf, self)
             else:
                 return leaf
             if dtype is not None and is_float(found := standardize_dtype(leaf.dtype)) and found != dtype:
@@ -774,8 +797,11 @@ def _as_shapes(structure: Any) -> Any:
     return tree.map_shape_structure(lambda shape: None if shape is None else tuple(shape), structure)
 
 
-def _legacy_input_shape(legacy: dict[str, Any]) -> Shape | None:
+def _legacy_input_shape(legacy: dict[str, Any], layer: Layer) -> Shape | None:
     """The shape named by Keras 1 and 2's keywords on a model's first layer."""
+    for key in ("input_dim", "input_length", "batch_size"):
+        if legacy.get(key) is not None:
+            positive_int(legacy[key], key, layer)
     if legacy.get("batch_input_shape") is not None:
         return standardize_shape(legacy["batch_input_shape"], "batch_input_shape")
     batch = legacy.get("batch_size")

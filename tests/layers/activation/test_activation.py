@@ -52,6 +52,7 @@ def test_functions_as_activations():
         (lambda: layers.LeakyReLU(-0.1), ArgumentError, "negative_slope should be a number of at least 0"),
         (lambda: layers.PReLU(shared_axes=[0]), ArgumentError, "shared_axes should be ints of at least 1"),
         (lambda: layers.PReLU()(layers.Input((None, 2))), ShapeError, "must be known or lie along shared_axes"),
+        (lambda: layers.Softmax(axis="a"), ArgumentError, "axis should be an int or several, got 'a'"),
         (lambda: layers.Activation("tahn"), ValueError, "Did you mean 'tanh'"),
     ],
 )

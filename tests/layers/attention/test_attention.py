@@ -11,7 +11,7 @@ import cornu
 import cornu.layers as L
 from cornu.backend import B
 from cornu.base import tree
-from cornu.base.errors import ArgumentError, ShapeError
+from cornu.base.errors import ArgumentError, OpError, ShapeError
 from cornu.core import masks
 from cornu.core.state import functional, value_and_grad
 from tests.layers.oracle import agree_on_config, close, rows
@@ -182,6 +182,12 @@ def test_trains():
 
 ERRORS = {
     "ranks": (lambda: L.MultiHeadAttention(2, 3)(Q, V[0]), ShapeError, r"same number of axes.*\(5, 6\)"),
+    "no value": (
+        lambda: L.MultiHeadAttention(2, 3, name="m")(Q),
+        OpError,
+        r"'m'.*\(query, value\); 'value' is missing",
+    ),
+    "no value yet": (lambda: L.GroupQueryAttention(2, 2, 2)(L.Input((5, 6))), OpError, "'value' is missing"),
     "lengths": (lambda: L.MultiHeadAttention(2, 3)(Q, V, Q), ShapeError, r"value and key.*\(2, 5, 6\) and \(2, 4, 6\)"),
     "axes": (lambda: L.MultiHeadAttention(2, 3, attention_axes=2)(Q, V), ArgumentError, r"attention_axes.*\(2,\)"),
     "heads": (lambda: L.MultiHeadAttention(0, 3), ArgumentError, "num_heads.*positive"),

@@ -7,7 +7,7 @@ import pytest
 import cornu
 from cornu import layers
 from cornu.backend import B
-from cornu.base.errors import ArgumentError, CornuError, ShapeError, UnsafeFileError
+from cornu.base.errors import ArgumentError, CornuError, DTypeError, OpError, ShapeError, UnsafeFileError
 from cornu.core.configurable import custom_object_scope
 from cornu.core.masks import get_mask
 from tests.layers.oracle import agree, agree_on_config, close, pair, plain, random_weights, rows
@@ -143,6 +143,76 @@ class Twice(layers.Wrapper):
         return self.layer(self.layer(x))
 
 
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.Dense(2, name="it"), (1, 2)),
+        (lambda: layers.Conv2D(2, 1, name="it"), (1, 1, 1, 2)),
+        (lambda: layers.Embedding(9, 2, name="it"), (1, 2)),
+        (lambda: layers.LSTM(2, name="it"), (1, 1, 2)),
+        (lambda: cornu.Sequential([layers.Input((2,)), layers.Dense(2)], name="it"), (1, 2)),
+    ],
+    ids=["Dense", "Conv2D", "Embedding", "LSTM", "model"],
+)
+def test_inputs_that_are_no_numbers(make, shape):
+    for wrong in (np.array(["a", "b"]), np.array([1, "a"], object), np.array([b"a", b"b"])):
+        with pytest.raises((DTypeError, OpError), match=r"'it'.*(inputs? .*be \w+, got|string)"):
+            make()(wrong.reshape(shape))
+    ragged = np.empty(2, object)
+    ragged[:] = [[1, 2], [3]]
+    with pytest.raises(DTypeError, match="'it'.*inputs should be numbers, got array.*pad_sequences"):
+        make()(ragged)
+    layer, numbers = make(), np.array([1, 2]).reshape(shape)
+    close(layer(numbers.astype(object)), layer(numbers))
+
+
+class Weighted(layers.Layer):
+    """Inputs times one weight, made with the given arguments."""
+
+    def __init__(self, arguments, **kwargs):
+        super().__init__(**kwargs)
+        self.w = self.add_weight((2,), **arguments, name="w")
+
+    def call(self, inputs):
+        return inputs * self.w
+
+
+def test_weights_with_regularizer_and_constraint():
+    layer = Weighted({"initializer": "ones", "regularizer": "l2", "constraint": "unit_norm"})
+    np.testing.assert_allclose(sum(layer.losses), 0.02, rtol=1e-6)
+    model = cornu.Sequential([layer])
+    model.compile(cornu.optimizers.SGD(0.1), "mse")
+    model.fit(np.ones((4, 2)), np.zeros((4, 2)), verbose=0)
+    np.testing.assert_allclose(np.linalg.norm(layer.w), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "expected"),
+    [
+        (lambda shape, dtype: np.full(shape, 3, dtype), [3, 3]),
+        (cornu.initializers.Constant(2), [2, 2]),
+        (cornu.initializers.Ones, [1, 1]),
+        (np.array([4.0, 5.0]), [4, 5]),
+    ],
+)
+def test_weights_from_functions_and_objects(initializer, expected):
+    np.testing.assert_array_equal(Weighted({"initializer": initializer}).w, expected)
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_weights_are_read_in_the_compute_dtype_with_autocast(autocast):
+    seen = []
+
+    class Seeing(Weighted):
+        def call(self, inputs):
+            seen.append(cornu.backend.standardize_dtype(self.w.value.dtype))
+            return inputs
+
+    Seeing({"autocast": autocast}, dtype="mixed_bfloat16")(rows((3, 2)))
+    assert seen == ["bfloat16" if autocast else "float32"]
+
+
 def test_wrapper_builds_holds_and_saves_its_layer():
     layer, x = Twice(layers.Dense(3)), rows((2, 3))
     close(layer(x), np.asarray(layer.layer(layer.layer(x))))
@@ -166,6 +236,10 @@ def test_wrapper_builds_holds_and_saves_its_layer():
         (lambda: layers.EinsumDense("abc,cd->abd", (4, 2))(rows((2, 3, 5))), ShapeError, "'b' .* has size 3 .* and 4"),
         (lambda: layers.EinsumDense("abc,cd->abd", 2)(rows((2, 3))), ShapeError, "does not fit inputs of shape"),
         (lambda: layers.EinsumDense("ab,bc->ac", None)(rows((2, 3))), ShapeError, r"sizes of \['c'\]"),
+        (lambda: layers.EinsumDense("ab,bc->ac", 0), ArgumentError, "output_shape should be a positive int, got 0"),
+        (lambda: layers.Input((3,), batch_size=0), ArgumentError, "batch_size should be a positive int, got 0"),
+        (lambda: layers.Dense(2, input_dim=0), ArgumentError, "input_dim should be a positive int, got 0"),
+        (lambda: layers.Dense(2, trainable="a"), ArgumentError, "trainable should be True or False, got 'a'"),
         (lambda: layers.Embedding(0, 2), ArgumentError, "input_dim should be a positive int, got 0"),
         (
             lambda: layers.Embedding(3, 2, name="e")(np.array([1, 3])),

@@ -106,6 +106,7 @@ def test_integers_stay_integers():
         ),
         (lambda: layers.Concatenate()(rows((2, 3, 4), (2, 4))), ShapeError, "same number of axes"),
         (lambda: layers.Concatenate(axis=3)(rows((2, 3), (2, 4))), ShapeError, "and axis 3"),
+        (lambda: layers.Concatenate(axis="a"), ArgumentError, "axis should be an int, got 'a'"),
         (lambda: layers.Dot(0), ArgumentError, r"none the batch \(0\), got 0"),
         (lambda: layers.Dot((1, 2, 3)), ArgumentError, "an int or a pair of them"),
         (lambda: layers.Dot(1)(rows((2, 3), (2, 4))), ShapeError, "sizes at axes 1 should be equal, got 3 and 4"),

@@ -103,13 +103,18 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "option"), [*(("LSTM", option) for option in OPTIONS), ("GRU", "sequences"), ("SimpleRNN", "sequences")]
-)
+@pytest.mark.parametrize(("name", "option"), [(name, option) for name in NAMES for option in OPTIONS])
 def test_layers_agree_with_keras(name, option):
     kwargs, call = OPTIONS[option]
     call = call | ({"initial_state": state_of(name)} if kwargs.get("return_state") else {})
     compare(lambda layers: getattr(layers, name)(3, **kwargs), **call)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_numbers_are_read_as_floats(name):
+    layer = getattr(L, name)(3)
+    np.testing.assert_allclose(layer(np.ones((2, 5, 4), "int32")), layer(np.ones((2, 5, 4), "float32")), rtol=1e-6)
 
 
 def test_gru_resets_before_the_product():

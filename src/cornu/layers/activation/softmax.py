@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cornu.backend.contract import Array
+from cornu.layers.checks import axes
 from cornu.layers.layer import Layer
 from cornu.ops import softmax, where
 
@@ -20,7 +21,7 @@ class Softmax(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis = None if axis is None else axes(axis, self)
 
     def call(self, inputs: Array, mask: Any = None) -> Array:
         if mask is not None:

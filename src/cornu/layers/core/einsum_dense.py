@@ -12,6 +12,7 @@ from cornu.backend.contract import Array
 from cornu.base.errors import ArgumentError, ShapeError
 from cornu.base.spec import standardize_shape
 from cornu.initializers import VarianceScaling
+from cornu.layers.checks import positive_int
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
 from cornu.ops import einsum
@@ -52,6 +53,8 @@ class EinsumDense(Layer):
         self._letters = match.groups()
         shape = (output_shape,) if output_shape is None or hasattr(output_shape, "__index__") else output_shape
         self.output_shape = standardize_shape(shape, f"{self._label()}: output_shape")
+        for size in self.output_shape:
+            positive_int(1 if size is None else size, "output_shape", self)
         self.activation = activations.get(activation)
         self.bias_axes = bias_axes
         if unknown := set(bias_axes or "") - set(match[3]):

@@ -8,6 +8,7 @@ from cornu.base import config
 from cornu.base.errors import ArgumentError
 from cornu.base.spec import standardize_shape
 from cornu.core.symbolic import KerasTensor, Node
+from cornu.layers.checks import positive_int
 from cornu.layers.layer import Layer
 
 
@@ -31,6 +32,8 @@ class InputLayer(Layer):
         if legacy is not None:  # Keras 2's configurations
             batch_shape = legacy
         super().__init__(name=name, **kwargs)
+        if batch_size is not None:
+            positive_int(batch_size, "batch_size", self)
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ArgumentError(f"input_tensor should be a symbolic tensor, got {input_tensor!r}.")

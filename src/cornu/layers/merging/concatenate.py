@@ -9,6 +9,7 @@ from typing import Any
 from cornu import ops
 from cornu.backend.contract import Array
 from cornu.base.errors import ShapeError
+from cornu.layers.checks import axes
 from cornu.layers.merging.base import Merge
 
 
@@ -20,7 +21,7 @@ class Concatenate(Merge):
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis = axes(axis, self, several=False)
 
     def build(self, input_shape: Any) -> None:
         shapes = self._check_count(input_shape)

@@ -9,7 +9,7 @@ from cornu.backend.contract import Array
 from cornu.base.dtypes import result_type
 from cornu.base.errors import ArgumentError, ShapeError
 from cornu.core.variable import Variable
-from cornu.layers.checks import fraction
+from cornu.layers.checks import axes, fraction, not_negative
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
@@ -51,11 +51,9 @@ class BatchNormalization(Layer):
         super().__init__(**kwargs)
         if isinstance(axis, list | tuple) and len(axis) == 1:  # as Keras 2 wrote it into files
             (axis,) = axis
-        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-            raise ArgumentError(f"{self._label()}: axis should be an int, got {axis!r}.")
-        self.axis = axis.__index__()
+        self.axis, self.epsilon = axes(axis, self, several=False), not_negative(epsilon, "epsilon", self)
         self.momentum = fraction(momentum, "momentum", self)
-        self.epsilon, self.center, self.scale, self.synchronized = epsilon, center, scale, synchronized
+        self.center, self.scale, self.synchronized = center, scale, synchronized
         self.renorm, self.renorm_momentum = renorm, fraction(renorm_momentum, "renorm_momentum", self)
         self.renorm_clipping = renorm_clipping
         if unknown := set(renorm_clipping or ()) - {"rmax", "rmin", "dmax"}:

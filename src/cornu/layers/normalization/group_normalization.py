@@ -8,7 +8,7 @@ from cornu import ops
 from cornu.backend.contract import Array
 from cornu.base.dtypes import result_type
 from cornu.base.errors import ArgumentError, ShapeError
-from cornu.layers.checks import positive_int
+from cornu.layers.checks import not_negative, positive_int
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
@@ -43,7 +43,8 @@ class GroupNormalization(Layer):
         self.groups = groups if groups == -1 else positive_int(groups, "groups", self)
         if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
             raise ArgumentError(f"{self._label()}: axis should be an int other than 0, the batch, got {axis!r}.")
-        self.axis, self.epsilon, self.center, self.scale = axis, epsilon, center, scale
+        self.axis, self.epsilon = axis, not_negative(epsilon, "epsilon", self)
+        self.center, self.scale = center, scale
         describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
         describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
 

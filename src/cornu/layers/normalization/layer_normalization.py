@@ -7,6 +7,7 @@ from typing import Any
 from cornu import ops
 from cornu.backend.contract import Array
 from cornu.base.dtypes import result_type
+from cornu.layers.checks import axes, not_negative
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
 from cornu.layers.weights import describe_weight, make_weight
@@ -37,8 +38,8 @@ class LayerNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
-        self.epsilon, self.center, self.scale, self.rms_scaling = epsilon, center, scale, rms_scaling
+        self.axis, self.epsilon = axes(axis, self), not_negative(epsilon, "epsilon", self)
+        self.center, self.scale, self.rms_scaling = center, scale, rms_scaling
         describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
         describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
 

@@ -7,7 +7,7 @@ from typing import Any
 from cornu import ops
 from cornu.backend.contract import Array
 from cornu.base.dtypes import result_type
-from cornu.base.errors import ArgumentError
+from cornu.layers.checks import axes
 from cornu.layers.layer import Layer
 
 
@@ -18,10 +18,7 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        axes = axis if isinstance(axis, list | tuple) else [axis]
-        if not all(isinstance(i, int) for i in axes):
-            raise ArgumentError(f"{self._label()}: axis should be an int or several, got {axis!r}.")
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis = axes(axis, self)
 
     def call(self, inputs: Array) -> Array:
         x = ops.cast(inputs, result_type(self.compute_dtype, "float32"))

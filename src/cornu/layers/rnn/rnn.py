@@ -6,10 +6,11 @@ import inspect
 from contextlib import nullcontext
 from typing import Any
 
+from cornu import ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import tree
-from cornu.base.dtypes import standardize_dtype
+from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, StateError
 from cornu.base.spec import Spec
 from cornu.core.context import context
@@ -126,6 +127,8 @@ class RNN(Layer):
     def call(self, sequences: Array, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         if not sequences.shape[1]:
             raise ShapeError(f"{self._label()}: the sequences have no steps, got shape {tuple(sequences.shape)}.")
+        if not is_float(standardize_dtype(sequences.dtype)) and self._is_projected():
+            sequences = ops.cast(sequences, self.compute_dtype)
         states = self._states(sequences.shape[0], initial_state)
         eager = context.scope is None and not B.is_tracing(sequences)
         loop = self._compiled_loop if eager else self.inner_loop
