@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jax.numpy as jnp
 import keras
@@ -20,7 +21,6 @@ from cornu.base.errors import (
     CornuError,
     DTypeError,
     GraphError,
-    OpError,
     ShapeError,
     StateError,
 )
@@ -348,6 +348,36 @@ def test_cloning_by_functions() -> None:
     assert cornu.models.clone_model(stack(), input_tensors=image).input_shape == (3, 4)
 
 
+def test_cloning_goes_into_models_within_if_asked() -> None:
+    def nested(k):
+        inputs, middle = k.Input((4,)), k.Input((2,))
+        inner = k.Model(middle, k.layers.Dense(2, name="deep")(middle), name="graph")
+        stacked = k.Sequential([k.Input((4,)), k.layers.Dense(2, name="low")], name="stack")
+        return k.Model(inputs, k.layers.Dense(3, name="top")(inner(stacked(inputs))))
+
+    def cloned(k, **options):
+        made, called = [], []
+
+        def clone(layer):
+            made.append(layer.name)
+            return type(layer).from_config(layer.get_config())
+
+        def call(layer, *args, **kwargs):
+            called.append(layer.name)
+            return layer(*args, **kwargs)
+
+        twin = k.models.clone_model(nested(k), clone_function=clone, call_function=call, **options)
+        assert twin.output_shape == (None, 3)
+        return sorted(made), sorted(called)
+
+    assert cloned(cornu) == cloned(keras) == (["graph", "stack", "top"], ["graph", "stack", "top"])
+    assert cloned(cornu, recursive=True) == cloned(keras, recursive=True)
+    with pytest.raises(ArgumentError, match="call_function is for Functional models only.*Sequential"):
+        cornu.models.clone_model(stack(), call_function=lambda layer, x: layer(x))
+    with pytest.raises(ArgumentError, match="Functional models only.*Net"):
+        cornu.models.clone_model(Net(), call_function=lambda layer, x: layer(x))
+
+
 def test_get_layer() -> None:
     model = two_inputs()
     assert model.get_layer("a") is model.layers[0]
@@ -378,6 +408,70 @@ def test_the_summary_names_layers_shapes_and_counts() -> None:
     assert "Non-trainable params: 20" in text
     with pytest.raises(StateError, match="is not built yet, so it cannot be summarised"):
         cornu.Sequential([layers.Dense(1)]).summary()
+
+
+def lines_of(model, **options) -> str:
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, **options)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m: m(X),
+        lambda m: (m.compile("sgd", "mse"), m.fit(X, X[:, :3], batch_size=6, verbose=0)),
+        lambda m: m.build((6, 4)),
+    ],
+    ids=["called", "fitted", "built"],
+)
+def test_the_summary_of_a_subclass_shows_output_shapes(use) -> None:
+    class Two(cornu.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.both, self.unused = layers.Dense(5), Pair(), layers.Dense(7)
+
+        def call(self, inputs):
+            return self.both(self.first(inputs))[0]
+
+    class Pair(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layers.Dense(3)
+
+        def call(self, inputs):
+            return self.inner(inputs), inputs
+
+    model = Two()
+    use(model)
+    text = lines_of(model, line_length=120)
+    assert re.search(r"dense\w* \(Dense\) +│ \((6|None), 5\) ", text)
+    assert re.search(r"\(Pair\) +│ \(\((6|None), 3\), \((6|None), 5\)\) ", text)
+    assert re.search(r"dense\w* \(Dense\) +│ \? +│ +0 \(unbuilt\)", text)
+
+
+def test_the_summary_of_a_range_of_layers() -> None:
+    model = cornu.Sequential([cornu.Input((4,)), *(layers.Dense(i + 1, name=f"{'abcd'[i]}_layer") for i in range(4))])
+    for wanted, shown in {
+        ("b_layer", "c_layer"): "bc",
+        ("c_layer", "c_layer"): "c",
+        ("d_layer", "b_layer"): "bcd",  # as in Keras
+        ("a", "[bc]_"): "abc",  # patterns, as in Keras
+    }.items():
+        assert re.findall(r"(\w)_layer \(", lines_of(model, layer_range=wanted)) == list(shown)
+    assert "Total params: 34" in lines_of(model, layer_range=["b_layer", "b_layer"])
+    for wrong, message in {
+        ("zz", "a_layer"): "no layer 'zz'",
+        ("a_layer", "d_layr"): r"no layer 'd_layr'. Did you mean 'd_layer'\?",
+        "a": "two layer names, got 'a'",
+        ("a_layer",): "two layer names",
+        ("a_layer", 3): "two layer names",
+    }.items():
+        with pytest.raises(ArgumentError, match=message):
+            model.summary(layer_range=wrong)
+    for length in (-1, 5, "wide"):
+        with pytest.raises(ArgumentError, match=f"line_length should be an int of at least 30, got {length!r}"):
+            model.summary(line_length=length)
 
 
 # state

@@ -25,7 +25,7 @@ def clone_model(
     """A model of the same architecture with new weights.
 
     `clone_function(layer)` makes each layer's twin, `call_function(layer, *args, **kwargs)` calls it; with `recursive`
-    models within are cloned by the same functions.
+    models within are cloned by the same functions. Input layers are made anew without asking.
     """
     if kwargs:
         raise ArgumentError(f"clone_model has no argument {', '.join(map(repr, kwargs))}.")
@@ -34,17 +34,22 @@ def clone_model(
     def clone(operation: Any) -> Any:
         if operation not in twins:
             if isinstance(operation, Model) and recursive:
-                twins[operation] = clone_model(operation, None, clone_function, call_function, True)
+                call = call_function if isinstance(operation, Functional) else None
+                twins[operation] = clone_model(operation, None, clone_function, call, True)
             elif isinstance(operation, Layer):
                 twins[operation] = (
                     clone_function(operation)
-                    if clone_function is not None
+                    if clone_function is not None and not isinstance(operation, InputLayer)
                     else type(operation).from_config(operation.get_config())
                 )
             else:
                 twins[operation] = type(operation)(operation.fn)
         return twins[operation]
 
+    if call_function is not None and not isinstance(model, Functional):
+        raise ArgumentError(
+            f"call_function is for Functional models only, got {model._label()}: it has no calls on record."
+        )
     if isinstance(model, Sequential):
         layers = [clone(layer) for layer in model._stack if not isinstance(layer, InputLayer)]
         first = [layer for layer in model._stack if isinstance(layer, InputLayer)]

@@ -147,7 +147,9 @@ class Model(Trainer, Layer):
     ) -> None:
         """Print a table of the layers, their output shapes and parameter counts.
 
-        `print_fn` receives it line by line instead; `expand_nested` shows the layers of models within.
+        `print_fn` receives it line by line instead; `expand_nested` shows the layers of models within. `layer_range`
+        are the first and last layers to show, by name or pattern. Columns are as wide as what they hold, within
+        `line_length`; `positions` is accepted for Keras' sake and moves nothing.
         """
         self._check_built("be summarised")
         summary(self, line_length, print_fn, expand_nested, show_trainable, layer_range)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from cornu.base import tree
+from cornu.base.errors import ArgumentError, did_you_mean
 from cornu.core.symbolic import KerasTensor
 from cornu.layers.layer import Layer
 
@@ -35,7 +37,7 @@ def _count(variables: list[Any]) -> int:
 def _shape(layer: Layer, model: Any) -> str:
     node = next((n for n in layer.nodes if not model_nodes(model) or n in model_nodes(model)), None)
     if node is None:
-        return "?"
+        return layer._shown_shape or "?"
     shapes = tree.map_structure(lambda t: t.shape if isinstance(t, KerasTensor) else t, node.outputs)
     return str(shapes)
 
@@ -53,6 +55,21 @@ def _inbound(layer: Layer, model: Any) -> str:
     return ", ".join(found) or "-"
 
 
+def _within(operations: list[Any], layer_range: Any) -> list[Any]:
+    """Those from the one end of the range to the other, both a name or a pattern that names begin with."""
+    if not isinstance(layer_range, list | tuple) or [*map(type, layer_range)] != [str, str]:
+        raise ArgumentError(f"layer_range should be two layer names, got {layer_range!r}.")
+    names, ends = [operation.name for operation in operations], []
+    for wanted, at in zip(layer_range, (0, -1), strict=True):
+        found = [i for i, n in enumerate(names) if n == wanted] or [
+            i for i, n in enumerate(names) if re.match(wanted, n)
+        ]
+        if not found:
+            raise ArgumentError(f"layer_range: there is no layer {wanted!r}.{did_you_mean(wanted, names)}")
+        ends.append(found[at])
+    return operations[min(ends) : max(ends) + 1]
+
+
 def summary(
     model: Any,
     line_length: int | None = None,
@@ -66,6 +83,8 @@ def summary(
     from rich.markup import escape
     from rich.table import Table
 
+    if line_length is not None and (not isinstance(line_length, int) or line_length < 30):
+        raise ArgumentError(f"line_length should be an int of at least 30, got {line_length!r}.")
     operations = model._stack if hasattr(model, "_stack") else getattr(model, "_operations", model.layers)
     graph = hasattr(model, "_function") and not hasattr(model, "_stack")
     branches = graph and any(len(n.inputs) > 1 for n in model._function.nodes)
@@ -93,11 +112,7 @@ def summary(
             for inner in operation.layers:
                 add(inner, operation, depth + 1)
 
-    chosen = list(operations)
-    if layer_range is not None:
-        names = [operation.name for operation in chosen]
-        chosen = chosen[names.index(layer_range[0]) : names.index(layer_range[1]) + 1]
-    for operation in chosen:
+    for operation in operations if layer_range is None else _within(list(operations), layer_range):
         if not (hasattr(model, "_stack") and type(operation).__name__ == "InputLayer"):
             add(operation, model, 0)
 
