@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any
+from typing import cast as _cast
 
 import numpy as np
 
@@ -19,6 +20,19 @@ from cornu.base.config import local, settings
 from cornu.base.errors import MissingDependencyError, bad_choice
 from cornu.base.lazy import lazy_names
 
+# Those of Keras 1 and 2. Once used they stand in this module, where the built-in `abs`, `all` and so on are hidden.
+_OPS = (
+    "abs all any arange binary_crossentropy cast categorical_crossentropy conv1d:conv conv2d:conv conv3d:conv cos dot "
+    "dtype equal eval:convert_to_numpy exp get_value:convert_to_numpy greater greater_equal less less_equal log "
+    "logsumexp max maximum mean min minimum ndim not_equal one_hot ones ones_like permute_dimensions:transpose "
+    "pow:power prod repeat_elements:repeat reshape reverse:flip round shape sigmoid sign sin softmax softplus softsign "
+    "sparse_categorical_crossentropy sqrt square squeeze stack std stop_gradient sum tanh tile transpose var zeros "
+    "zeros_like"
+)
+_OTHERWISE = (
+    "argmax argmin batch_dot batch_flatten cast_to_floatx clip concatenate constant cumprod cumsum expand_dims flatten "
+    "gather hard_sigmoid int_shape l2_normalize relu repeat set_value switch update_add update_sub variable"
+)
 __getattr__, __dir__, _public = lazy_names(
     __name__,
     {
@@ -36,7 +50,16 @@ __getattr__, __dir__, _public = lazy_names(
         "set_floatx": "cornu.base.config",
         "set_image_data_format": "cornu.base.config",
         "standardize_dtype": "cornu.base.dtypes",
-    },
+        "dropout": "cornu.random",
+        "elu": "cornu.activations",
+        "name_scope": "cornu.core.context",
+        "random_normal": "cornu.random:normal",
+        "random_uniform": "cornu.random:uniform",
+        "truncated_normal": "cornu.random",
+        "update": "cornu.utils.classic:set_value",
+    }
+    | {name.partition(":")[0]: f"cornu.ops:{name.rpartition(':')[2]}" for name in _OPS.split()}
+    | dict.fromkeys(_OTHERWISE.split(), "cornu.utils.classic"),
 )
 __all__ = ["Array", "B", "Backend", "current", "load", "to_numpy", *_public]
 
@@ -92,4 +115,4 @@ class _Current:
         return getattr(_loaded.get(local.backend or settings.backend) or load(config.backend()), name)
 
 
-B = cast(Backend, _Current())
+B = _cast(Backend, _Current())
