@@ -204,6 +204,114 @@ def test_keras_means_cornu_without_tensorflow(tmp_path: Path) -> None:
     assert "No module named 'tensorflow.data'" in out
 
 
+FORMER_NAMES = """
+import cornu
+cornu.install_as_keras()
+import keras, keras.objectives
+from keras.layers import Dense
+assert keras.objectives is cornu.losses
+for code in (
+    "from keras.layers import Merge", "from keras.constraints import maxnorm", "import keras.wrappers.scikit_learn",
+    "from tensorflow.keras.wrappers.scikit_learn import KerasClassifier", "from keras.backend import learning_phase",
+    "from keras import wrappers", "keras.layers.Merge", "keras.backend.function", "keras.Sequential().fit_generator",
+    "keras.Model.predict_classes", "from keras.layers import Dens", "keras.layers.Dens",
+):
+    try:
+        exec(code)
+    except (ImportError, AttributeError) as error:
+        print(f"{code}: {error}")
+assert not hasattr(keras.Sequential(), "fit_generator")
+"""
+
+
+def test_what_keras_1_and_2_called_otherwise_is_told(tmp_path: Path) -> None:
+    out = run(["-c", FORMER_NAMES], tmp_path).splitlines()
+    assert len(out) == 12
+    for said, now in zip(
+        out,
+        "`Concatenate` `MaxNorm` scikit-learn scikit-learn `training` scikit-learn `Concatenate` Model `fit` argmax "
+        "'Dens' 'Dense'".split(),
+        strict=True,
+    ):
+        assert now in said
+
+
+CALLS: Mapping[str, Any] = {
+    "mean": lambda K, A, B, M: K.mean(A, 1, True),
+    "sum, max": lambda K, A, B, M: K.sum(K.max(A, axis=-1), keepdims=True),
+    "mse": lambda K, A, B, M: K.mean(K.square(A[..., 0] - M), axis=-1),
+    "dice": lambda K, A, B, M: 2 * K.sum(K.flatten(A) * K.flatten(A)) / (K.sum(A) + K.epsilon()),
+    "argmax": lambda K, A, B, M: (K.argmax(A), K.argmin(A, 1)),
+    "batch_dot": lambda K, A, B, M: (
+        K.batch_dot(A, B),
+        K.batch_dot(A, M, axes=1),
+        K.batch_dot(M, M),
+        K.batch_dot(A, A, 2),
+    ),
+    "dot": lambda K, A, B, M: K.dot(A, B[0]),
+    "shapes": lambda K, A, B, M: (K.batch_flatten(A), K.reshape(A, (-1, 2)), K.expand_dims(A), K.squeeze(A[:1], 0)),
+    "order": lambda K, A, B, M: (K.permute_dimensions(A, (0, 2, 1)), K.reverse(A, 1), K.transpose(M)),
+    "clip": lambda K, A, B, M: K.clip(A, min_value=0.2, max_value=0.5),
+    "concatenate": lambda K, A, B, M: (
+        K.concatenate([A, A]),
+        K.stack([A, A]),
+        K.repeat(M, 2),
+        K.repeat_elements(A, 2, 1),
+    ),
+    "constant": lambda K, A, B, M: (K.constant([1, 2]), K.constant(2.0, shape=(2, 2)), K.ones((2,)), K.zeros_like(A)),
+    "sums": lambda K, A, B, M: (K.cumsum(A), K.cumprod(A, 1), K.prod(A), K.var(A, -1), K.std(A)),
+    "gather": lambda K, A, B, M: K.gather(A, [1, 0]),
+    "int_shape": lambda K, A, B, M: K.int_shape(K.constant(A)),
+    "l2_normalize": lambda K, A, B, M: K.l2_normalize(A, -1),
+    "relu": lambda K, A, B, M: (
+        K.relu(A - 0.5, alpha=0.1, max_value=0.2),
+        K.relu(A, threshold=0.5),
+        K.hard_sigmoid(A * 4),
+    ),
+    "activations": lambda K, A, B, M: (K.sigmoid(A), K.tanh(A), K.softmax(A, 1), K.elu(A - 0.5), K.softplus(A)),
+    "crossentropies": lambda K, A, B, M: (K.binary_crossentropy(M, 1 - M), K.categorical_crossentropy(M, M)),
+    "compare": lambda K, A, B, M: K.cast(K.greater(A, 0.5), "float32") + K.cast(K.equal(A, A), K.floatx()),
+    "switch": lambda K, A, B, M: (
+        K.switch(M > 0.5, A, -A),
+        K.switch(A[0, 0, 0] < 2, lambda: K.exp(A), lambda: K.log(A)),
+    ),
+    "conv2d": lambda K, A, B, M: K.conv2d(A[None], B[:, :, None, :4] * np.eye(4, dtype="float32"), padding="same"),
+    "one_hot": lambda K, A, B, M: K.one_hot(np.array([2, 0]), 3),
+    "pow": lambda K, A, B, M: (K.pow(A, 2), K.sqrt(A), K.maximum(A, 0.5), K.abs(A - 1)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_backend_module_computes_what_it_did_in_keras_2(call: str) -> None:
+    import tensorflow
+    from keras._tf_keras.keras import backend as theirs
+
+    arrays = [np.asarray(RNG.random(shape), "float32") for shape in ((2, 3, 4), (2, 4, 5), (2, 3))]
+    ours = cornu.tree.flatten(CALLS[call](cornu.backend, *arrays))
+    expected = cornu.tree.flatten(CALLS[call](theirs, *map(tensorflow.constant, arrays)))
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(one, "float32"), np.asarray(other, "float32"), rtol=2e-5, atol=1e-6)
+
+
+def test_the_backend_module_has_variables_and_losses_of_its_functions() -> None:
+    K = cornu.backend
+    v = K.variable([1, 2], name="v")
+    assert (v.dtype, K.int_shape(v)) == ("float32", (2,))
+    K.set_value(v, [3, 4])
+    K.update_add(v, K.ones((2,)))
+    assert K.get_value(v).tolist() == K.eval(v).tolist() == [4, 5]
+    assert K.random_normal((2, 3), stddev=2.0).shape == K.random_uniform((2, 3), seed=1).shape == (2, 3)
+
+    def dice(y_true: Any, y_pred: Any) -> Any:
+        y_true, y_pred = K.flatten(y_true), K.flatten(K.clip(y_pred, K.epsilon(), 1))
+        return 1 - 2 * K.sum(y_true * y_pred) / (K.sum(y_true) + K.sum(y_pred) + K.epsilon())
+
+    model = cornu.Sequential([cornu.Input((3,)), cornu.layers.Lambda(lambda x: K.l2_normalize(x, -1))])
+    model.add(cornu.layers.Dense(1, "sigmoid"))
+    model.compile("sgd", dice, metrics=[lambda y_true, y_pred: K.mean(K.abs(y_true - y_pred))])
+    assert np.isfinite(model.fit(RNG.random((2, 3)), np.ones((2, 1)), verbose=0).history["loss"])[0]
+
+
 @pytest.fixture
 def tensorflow(tmp_path: Path) -> str:
     """A folder with a package `tensorflow` that has a `keras` of its own, and one `keras`."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from cornu.base.lazy import FORMER
+
 _ROOTS = ("tensorflow.keras", "keras", "tf_keras")
 _MOVED = {  # where Keras 1 and 2 kept what scripts import
     "engine": "",
@@ -27,6 +29,7 @@ _MOVED = {  # where Keras 1 and 2 kept what scripts import
     "layers.pooling": "layers",
     "layers.recurrent": "layers",
     "layers.wrappers": "layers",
+    "objectives": "losses",
     "optimizers.legacy": "optimizers",
     "utils.np_utils": "utils",
     "utils.vis_utils": "utils",
@@ -108,6 +111,9 @@ class _Finder(importlib.abc.MetaPathFinder):
             # `from keras.utils import np_utils` asks for it by the package's own name.
             return self.find_spec(fullname.replace("cornu", "keras", 1), path, target)
         ours = _ours(fullname)
+        former = FORMER.get((ours or fullname).removeprefix("cornu."))
+        if former is not None:  # also what `from keras.layers import Merge` asks for; that no module is named matters
+            raise ModuleNotFoundError(f"Cornu has no {fullname!r}, which is of Keras 1 or 2. {former}")
         if ours is not None:
             try:
                 known = importlib.util.find_spec(ours) is not None

@@ -9,6 +9,19 @@ from typing import Any
 
 from cornu.base.errors import did_you_mean
 
+FORMER = {
+    "backend.function": "Use a Model of the tensors, or call a layer.",
+    "backend.gradients": "Use `keras.value_and_grad(fn)`.",
+    "backend.learning_phase": "Use the argument `training` of `call`.",
+    "backend.set_learning_phase": "Pass `training=` when calling the model.",
+    "constraints.maxnorm": "Use `MaxNorm`.",
+    "constraints.unitnorm": "Use `UnitNorm`.",
+    "layers.Merge": "Use `Add`, `Multiply`, `Concatenate` or `Dot`.",
+    "layers.TimeDistributedDense": "Use `Dense`, which works on the last axis.",
+    "wrappers": "Call the model within a scikit-learn estimator of your own.",
+}
+"""What took the place of names of Keras 1 and 2 that are gone, by the modules and names of ours they would have."""
+
 
 def lazy_names(
     package: str, names: Mapping[str, str]
@@ -23,7 +36,8 @@ def lazy_names(
         try:
             target = names[name]
         except KeyError:
-            hint = "" if name.startswith("_") else did_you_mean(name, names)
+            former = FORMER.get(f"{package}.{name}".removeprefix("cornu."))
+            hint = f" {former}" if former else "" if name.startswith("_") else did_you_mean(name, names)
             raise AttributeError(f"module {package!r} has no attribute {name!r}.{hint}") from None
         module, colon, attribute = target.partition(":")
         value: Any = importlib.import_module(module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from cornu import ops, saving
 from cornu.backend import load
@@ -21,6 +21,19 @@ from cornu.layers.layer import Layer
 from cornu.models.summary import summary
 from cornu.random.seed import global_generator
 from cornu.training.trainer import Trainer
+
+
+class _Former:
+    """A method that models had; reading it is an AttributeError that says what took its place."""
+
+    def __init__(self, now: str) -> None:
+        self.now = now
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Any, owner: type | None = None) -> NoReturn:
+        raise AttributeError(f"Models have no {self.name!r}, which is of Keras 1 or 2: use {self.now}.")
 
 
 class Model(Trainer, Layer):
@@ -166,6 +179,14 @@ class Model(Trainer, Layer):
         """Set all weights; nothing is set unless every shape fits."""
         with config.backend_scope(self._backend):
             super().set_weights(weights)
+
+    # of Keras 1 and 2
+
+    fit_generator = _Former("`fit`, which takes generators too")
+    evaluate_generator = _Former("`evaluate`, which takes generators too")
+    predict_generator = _Former("`predict`, which takes generators too")
+    predict_classes = _Former("`predict(x).argmax(-1)`, or `predict(x) > 0.5` of one output")
+    predict_proba = _Former("`predict`")
 
     # files
 
