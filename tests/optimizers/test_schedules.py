@@ -69,7 +69,6 @@ def test_errors() -> None:
         (lambda: schedules.PiecewiseConstantDecay([2, 1], [1, 2, 3]), r"boundaries should be .* \(2, inf\), got 1"),
         (lambda: schedules.PiecewiseConstantDecay(["a"], [1, 2]), "boundaries should be a finite number, got 'a'"),
         (lambda: schedules.PiecewiseConstantDecay([1], [1, -2]), r"values\[1\] should be .* not below 0, got -2"),
-        (lambda: schedules.CosineDecay(0.1, 10, warmup_steps=3), "warmup_steps=3 needs a warmup_target"),
         (lambda: schedules.CosineDecay(0.1, 10, warmup_target=1, warmup_steps=-3), "warmup_steps should be"),
         (lambda: schedules.CosineDecay(0.1, 10, alpha="a"), "alpha should be"),
         (lambda: schedules.CosineDecayRestarts(0.1, 10, t_mul=0), "t_mul should be a finite positive number"),
@@ -79,3 +78,8 @@ def test_errors() -> None:
 def test_arguments_out_of_bounds(make: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_a_warmup_to_nowhere_is_told() -> None:
+    with pytest.warns(UserWarning, match="warmup_steps=3 do nothing without a warmup_target"):
+        schedules.CosineDecay(0.1, 10, warmup_steps=3)

@@ -14,8 +14,6 @@ FORMER = {
     "backend.gradients": "Use `keras.value_and_grad(fn)`.",
     "backend.learning_phase": "Use the argument `training` of `call`.",
     "backend.set_learning_phase": "Pass `training=` when calling the model.",
-    "constraints.maxnorm": "Use `MaxNorm`.",
-    "constraints.unitnorm": "Use `UnitNorm`.",
     "layers.Merge": "Use `Add`, `Multiply`, `Concatenate` or `Dot`.",
     "layers.TimeDistributedDense": "Use `Dense`, which works on the last axis.",
     "wrappers": "Call the model within a scikit-learn estimator of your own.",

@@ -23,6 +23,9 @@ __all__ = [
     "non_neg",
     "serialize",
     "unit_norm",
+    "maxnorm",
+    "nonneg",
+    "unitnorm",
 ]
 
 
@@ -90,6 +93,7 @@ class MinMaxNorm(Constraint):
 
 
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+maxnorm, nonneg, unitnorm = MaxNorm, NonNeg, UnitNorm  # of Keras 1
 _family = Family(
     "constraint",
     {name: globals()[name] for name in ("Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")},

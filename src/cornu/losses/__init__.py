@@ -118,6 +118,7 @@ ALIASES = {
     "cosine_proximity": "cosine_similarity",
 }
 """The short and the older names of loss functions, as metrics know them too."""
+_short = ALIASES | {alias.upper(): name for alias, name in ALIASES.items() if len(alias) <= 4}
 _family = Family(
     "loss",
     {name: globals()[name] for name in __all__ if name[0].isupper()},
@@ -126,9 +127,11 @@ _family = Family(
         for name in __all__
         if ("_" in name and name != "kind_of_labels") or name in ("circle", "dice", "hinge", "huber", "poisson")
     },
-    ALIASES | {alias.upper(): name for alias, name in ALIASES.items() if len(alias) <= 4},
+    _short,
 )
 get = _family.get
+globals().update({alias: globals()[name] for alias, name in _short.items()})
+__all__ += _short
 
 
 def kind_of_labels(y_true: Any, y_pred: Any) -> str:

@@ -170,6 +170,7 @@ __all__ = [
 
 _classes = {name: globals()[name] for name in __all__ if name[0].isupper() and "Metric" not in name}
 _short = {short: long for short, long in ALIASES.items() if long not in ("log_cosh", "huber")}
+_short |= {short.upper(): long for short, long in _short.items() if len(short) <= 4}
 _family = Family(
     "metric",
     _classes,
@@ -180,7 +181,6 @@ _family = Family(
     },
     {
         **_short,
-        **{short.upper(): long for short, long in _short.items() if len(short) <= 4},
         "acc": "accuracy",
         "logcosh": "LogCoshError",
         "log_cosh": "LogCoshError",
@@ -189,6 +189,11 @@ _family = Family(
         "mean_iou": "MeanIoU",
     },
 )
+
+
+_functions = {short: globals()[long] for short, long in _short.items() if long in globals()}
+globals().update(_functions)
+__all__ += _functions
 
 
 def serialize(metric: Any) -> Any:

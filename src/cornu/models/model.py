@@ -247,8 +247,9 @@ def fitting(model: Model, leaf: Any, symbol: KerasTensor) -> Any:
     if leaf is None or not hasattr(leaf, "shape"):
         if leaf is None and getattr(operation, "optional", False):
             return None
+        hint = " x and y are two arguments: fit(x, y)." if isinstance(leaf, tuple | list) else ""
         raise ArgumentError(
-            f"{model._label()}: the input {operation.name!r} should be a tensor, got {type(leaf).__name__}."
+            f"{model._label()}: the input {operation.name!r} should be a tensor, got {type(leaf).__name__}.{hint}"
         )
     expected = symbol.shape
     if len(leaf.shape) == len(expected) - 1 and expected[-1] == 1:

@@ -119,8 +119,8 @@ class CompiledLoss:
 
     def __init__(self, loss: Any, loss_weights: Any, y: Any, y_pred: Any, names: list[str]) -> None:
         self.names, self.outputs = names, tree.flatten(y_pred)
-        found = per_output("loss", loss, y_pred, names)
-        self.losses = [self._resolve(one) for one in found]
+        found, targets = per_output("loss", loss, y_pred, names), leaves_for(y, y_pred, names, "y")
+        self.losses = list(map(self._resolve, found, targets, self.outputs))
         weights = (
             per_output("loss_weights", loss_weights, y_pred, names) if loss_weights is not None else [None] * len(names)
         )
@@ -130,7 +130,6 @@ class CompiledLoss:
             if weight is not None and (isinstance(weight, bool) or not isinstance(weight, Real)):
                 raise ArgumentError(f"loss_weights of output {name!r} should be a number, got {weight!r}.")
         self.weights = weights
-        targets = leaves_for(y, y_pred, names, "y")
         for name, one, target in zip(names, self.losses, targets, strict=True):
             if one is not None and target is None:
                 raise ArgumentError(
@@ -147,8 +146,8 @@ class CompiledLoss:
         ]
 
     @staticmethod
-    def _resolve(loss: Any) -> Any:
-        found = losses_module.get(loss)
+    def _resolve(loss: Any, y: Any = None, y_pred: Any = None) -> Any:
+        found = losses_module.resolve(loss, y, y_pred)
         if found is None or isinstance(found, Loss) or not callable(found):
             return found
         return LossFunctionWrapper(found, name=getattr(found, "__name__", "loss"))

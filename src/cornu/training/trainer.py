@@ -15,7 +15,7 @@ from cornu import metrics as metrics_module
 from cornu import optimizers
 from cornu.backend import B
 from cornu.base import config, tree
-from cornu.base.errors import ArgumentError, DataError, StateError, warn
+from cornu.base.errors import ArgumentError, DataError, StateError, did_you_mean, warn
 from cornu.base.spec import Spec
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
@@ -400,6 +400,7 @@ class Trainer:
         checkpoint: Any = None,
         resume: bool = True,
         profile: Any = None,
+        **former: Any,
     ) -> History:
         """Train for `epochs` passes over the data; returns the History callback.
 
@@ -409,6 +410,8 @@ class Trainer:
         result; `resume=False` starts anew beside it. `profile`, a folder, takes a trace of the run for Perfetto or
         TensorBoard; `explain_speed` tells afterwards where the time went.
         """
+        if former:
+            raise _unknown_argument("fit", next(iter(former)))
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("fit")
             check_counts(0, epochs=epochs, initial_epoch=initial_epoch)
@@ -464,7 +467,7 @@ class Trainer:
     ) -> Any:
         """The loss and metrics on the data: a number, a list in the order of `metrics_names`, or a dict."""
         if kwargs:
-            raise ArgumentError(f"evaluate has no argument {', '.join(map(repr, kwargs))}.")
+            raise _unknown_argument("evaluate", next(iter(kwargs)))
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("evaluate")
             check_counts(steps=steps)
@@ -615,6 +618,19 @@ class Trainer:
         self.compile(**arguments)
         if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+
+_FORMER = {"nb_epoch": "epochs", "samples_per_epoch": "steps_per_epoch", "nb_val_samples": "validation_steps"}
+_OF_DATA = ("workers", "use_multiprocessing", "max_queue_size", "nb_worker", "max_q_size")
+
+
+def _unknown_argument(method: str, name: str) -> ArgumentError:
+    """The error for an argument that a method does not have, or not any more."""
+    if name in _OF_DATA:
+        return ArgumentError(f"{method} has no argument {name!r} any more: give it to a PyDataset, or leave it out.")
+    known = list(inspect.signature(getattr(Trainer, method)).parameters)[1:-1]
+    hint = f" It is called {_FORMER[name]!r} now." if name in _FORMER else did_you_mean(name, known)
+    return ArgumentError(f"{method} has no argument {name!r}.{hint}")
 
 
 def _changed(before: Any, now: Any, model: Any) -> str:

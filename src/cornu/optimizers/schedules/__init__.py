@@ -9,7 +9,7 @@ from typing import Any
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base.checks import within
-from cornu.base.errors import ArgumentError
+from cornu.base.errors import ArgumentError, warn
 from cornu.core.configurable import Configurable
 from cornu.core.lookup import Family
 from cornu.core.variable import Variable
@@ -156,9 +156,7 @@ class CosineDecay(LearningRateSchedule):
         within(self, "[0, inf)", True, warmup_target=warmup_target)
         within(self, "(0, inf)", decay_steps=decay_steps)
         if warmup_steps and warmup_target is None:
-            raise ArgumentError(
-                f"CosineDecay: warmup_steps={warmup_steps!r} needs a warmup_target, the rate that the warmup rises to."
-            )
+            warn(f"CosineDecay: warmup_steps={warmup_steps!r} do nothing without a warmup_target, the rate to rise to.")
         self.initial_learning_rate, self.decay_steps, self.alpha, self.name = (
             initial_learning_rate,
             decay_steps,
