@@ -192,7 +192,7 @@ NORMAL = (initializers.RandomNormal, initializers.TruncatedNormal)
         ),
         (lambda: initializers.VarianceScaling(mode="fan"), ArgumentError, "mode must be one of.*Did you mean 'fan_"),
         (lambda: initializers.VarianceScaling(distribution="unifrm"), ArgumentError, "Did you mean 'uniform'"),
-        *((lambda x=x: x(stddev=-1), ArgumentError, "stddev should be a finite number not below 0") for x in NORMAL),
+        *((lambda x=x: x(stddev=-1), ArgumentError, "stddev should be a finite number of at least 0") for x in NORMAL),
         *((lambda x=x: x(mean="a"), ArgumentError, "mean should be a finite number, got 'a'") for x in NORMAL),
         (lambda: initializers.RandomUniform(0.1, 0), ArgumentError, r"maxval should be .* \[0.1, inf\), got 0"),
         (lambda: initializers.RandomUniform("a"), ArgumentError, "minval should be a finite number, got 'a'"),

@@ -65,10 +65,10 @@ def test_errors() -> None:
             )
             for v in (-0.1, "a", None, True)
         ),
-        (lambda: schedules.ExponentialDecay(0.1, 10, "a"), "decay_rate should be a finite number not below 0"),
+        (lambda: schedules.ExponentialDecay(0.1, 10, "a"), "decay_rate should be a finite number of at least 0"),
         (lambda: schedules.PiecewiseConstantDecay([2, 1], [1, 2, 3]), r"boundaries should be .* \(2, inf\), got 1"),
         (lambda: schedules.PiecewiseConstantDecay(["a"], [1, 2]), "boundaries should be a finite number, got 'a'"),
-        (lambda: schedules.PiecewiseConstantDecay([1], [1, -2]), r"values\[1\] should be .* not below 0, got -2"),
+        (lambda: schedules.PiecewiseConstantDecay([1], [1, -2]), r"values\[1\] should be .* of at least 0, got -2"),
         (lambda: schedules.CosineDecay(0.1, 10, warmup_target=1, warmup_steps=-3), "warmup_steps should be"),
         (lambda: schedules.CosineDecay(0.1, 10, alpha="a"), "alpha should be"),
         (lambda: schedules.CosineDecayRestarts(0.1, 10, t_mul=0), "t_mul should be a finite positive number"),

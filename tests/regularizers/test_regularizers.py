@@ -72,7 +72,7 @@ def test_get() -> None:
 
 @pytest.mark.parametrize("value", [-1.0, "a", float("nan"), True])
 def test_bad_factors(value: Any) -> None:
-    with pytest.raises(ArgumentError, match="l2 should be a finite number not below 0"):
+    with pytest.raises(ArgumentError, match="l2 should be a finite number of at least 0"):
         regularizers.L2(value)
 
 

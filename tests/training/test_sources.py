@@ -205,7 +205,7 @@ def ending() -> Any:
 MISTAKES = [
     ({"class_weight": "balanced"}, ArgumentError, "should be a dict of class to weight"),
     ({"class_weight": [1.0, 2.0]}, ArgumentError, "should be a dict of class to weight"),
-    ({"class_weight": {0: 1.0}, "sample_weight": np.ones(23)}, (ValueError,), ""),
+    ({"class_weight": {0: 1.0}, "sample_weight": np.ones(23)}, DataError, "same number of rows"),
     ({"validation_data": (X[:, :2], Y)}, ShapeError, "The validation data: .*should have shape"),
     ({"validation_data": (X, np.eye(2)[Y])}, ShapeError, "The validation data: .*one-hot"),
     ({"validation_data": (X, Y + 1)}, DataError, r"The validation data: y holds the label \[2\]"),
@@ -221,7 +221,7 @@ MISTAKES = [
     ({"validation_freq": "a"}, ArgumentError, "validation_freq should be a positive int"),
     ({"validation_freq": [1, -2]}, ArgumentError, "validation_freq should be a positive int, got -2"),
     ({"validation_split": "a"}, ArgumentError, "validation_split should be between 0 and 1"),
-    ({"initial_epoch": -1}, ArgumentError, "initial_epoch should be an int, 0 or more, got -1"),
+    ({"initial_epoch": -1}, ArgumentError, "initial_epoch should be an int of at least 0, got -1"),
     ({"initial_epoch": 1.5}, ArgumentError, "initial_epoch should be an int"),
     ({"epochs": None}, ArgumentError, "epochs should be an int"),
     ({"batch_size": 2.5}, ArgumentError, "batch_size should be a positive int, got 2.5"),

@@ -1,4 +1,4 @@
-"""Checks of numbers that many constructors share; `owner` is the object whose arguments they are, or its name."""
+"""Checks of numbers that many functions share; `owner` is the object whose arguments they are, or a name, or None."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from cornu.base.errors import ArgumentError
 
 _WORDS = {
     "(0, inf)": "a finite positive number",
-    "[0, inf)": "a finite number not below 0",
+    "[0, inf)": "a finite number of at least 0",
     "(-inf, inf)": "a finite number",
+    "[-inf, inf]": "a number",
 }
 
 
@@ -39,5 +40,10 @@ def _check(
             number = float("nan")
         at_end = (number == low and limits[0] == "[") or (number == high and limits[-1] == "]")
         if not (low < number < high or at_end):
-            owner = owner if isinstance(owner, str) else type(owner).__name__
-            raise ArgumentError(f"{owner}: {name} should be {expected}{' or None' * none}, got {value!r}.")
+            raise ArgumentError(f"{_prefix(owner)}{name} should be {expected}{' or None' * none}, got {value!r}.")
+
+
+def _prefix(owner: Any) -> str:
+    if owner is None or isinstance(owner, str):
+        return f"{owner}: " if owner else ""
+    return f"{owner._label() if hasattr(owner, '_label') else type(owner).__name__}: "

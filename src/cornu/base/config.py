@@ -245,8 +245,8 @@ def set_load_limits(**limits: float) -> None:
             raise bad_choice("set_load_limits: limit", name, known)
         if name == "isolate" and not isinstance(value, bool):
             raise ArgumentError(f"set_load_limits: isolate should be True or False, got {value!r}.")
-        if name != "isolate" and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-            raise ArgumentError(f"set_load_limits: {name} should be a positive number, got {value!r}.")
+        if name != "isolate":
+            within("set_load_limits", "(0, inf]", **{name: value})
     settings.load_limits = dataclasses.replace(settings.load_limits, **limits)  # type: ignore[arg-type]
 
 

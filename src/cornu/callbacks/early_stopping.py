@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
+from cornu.base.checks import whole
 from cornu.callbacks.monitored import MonitoredCallback
 
 
@@ -29,7 +29,7 @@ class EarlyStopping(MonitoredCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self._check(Integral, patience=patience, start_from_epoch=start_from_epoch)
+        whole(self, 0, patience=patience, start_from_epoch=start_from_epoch)
         self.patience, self.verbose, self.baseline = patience, verbose, baseline
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
         self.wait = self.stopped_epoch = self.best_epoch = 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
+from cornu.base.checks import within
 from cornu.base.errors import ArgumentError, bad_choice, did_you_mean, warn
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.history import Record
@@ -41,17 +41,9 @@ class MonitoredCallback(Callback):
             raise ArgumentError(
                 f"{type(self).__name__}: monitor should be a name in the logs, such as 'val_loss', got {monitor!r}."
             )
-        self._check(Real, -math.inf, min_delta=min_delta)
+        within(self, "[-inf, inf]", min_delta=min_delta)
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self._warned = False
-
-    def _check(self, kind: type, least: float = 0, **values: Any) -> None:
-        """ArgumentError unless all are numbers of this kind, and at least so large."""
-        for name, value in values.items():
-            if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
-                what = "an int" if kind is Integral else "a number"
-                bound = f" of at least {least}" if math.isfinite(least) else ""
-                raise ArgumentError(f"{type(self).__name__}: {name} should be {what}{bound}, got {value!r}.")
 
     def larger_is_better(self) -> bool:
         """The direction of improvement: that of `mode`, of the model's metric of this name, or of the name itself."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
+from cornu.base.checks import whole, within
 from cornu.base.errors import ArgumentError
 from cornu.callbacks.monitored import MonitoredCallback
 
@@ -35,10 +35,9 @@ class ReduceLROnPlateau(MonitoredCallback):
         if kwargs:
             raise ArgumentError(f"ReduceLROnPlateau has no argument {', '.join(map(repr, kwargs))}.")
         super().__init__(monitor, mode, min_delta)
-        self._check(Integral, patience=patience, cooldown=cooldown)
-        self._check(Real, min_delta=min_delta, min_lr=min_lr)
-        if not isinstance(factor, Real) or not 0 < factor < 1:
-            raise ArgumentError(f"ReduceLROnPlateau: factor should be between 0 and 1, got {factor!r}.")
+        whole(self, 0, patience=patience, cooldown=cooldown)
+        within(self, "[0, inf)", min_delta=min_delta, min_lr=min_lr)
+        within(self, "(0, 1)", factor=factor)
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
         self.wait = self.cooldown_counter = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cornu.backend import B
+from cornu.base.checks import whole, within
 from cornu.base.errors import ArgumentError, DTypeError, did_you_mean, plain
 
 if TYPE_CHECKING:
@@ -16,16 +17,9 @@ if TYPE_CHECKING:
 
 def positive_int(value: Any, name: str, layer: Layer) -> int:
     """`value` as an int; raises ArgumentError naming the layer unless it is a positive one."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-        raise ArgumentError(f"{layer._label()}: {name} should be a positive int, got {value!r}.")
-    return value.__index__()
-
-
-def not_negative(value: Any, name: str, layer: Layer) -> float:
-    """`value`, a number of at least 0; else ArgumentError naming the layer."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value >= 0:
-        raise ArgumentError(f"{layer._label()}: {name} should be a number of at least 0, got {value!r}.")
-    return value
+    whole(layer, 1, **{name: value})
+    found: int = value.__index__()
+    return found
 
 
 def axes(value: Any, layer: Layer, several: bool = True) -> Any:
@@ -48,8 +42,7 @@ def sizes(value: Any, rank: int, name: str, layer: Layer) -> tuple[int, ...]:
 
 def fraction(value: Any, name: str, layer: Layer) -> float:
     """`value` as a float within [0, 1]; else ArgumentError naming the layer."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ArgumentError(f"{layer._label()}: {name} should be a number within [0, 1], got {value!r}.")
+    within(layer, "[0, 1]", **{name: value})
     return float(value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cornu.base import tree
+from cornu.base.checks import whole
 from cornu.base.errors import ArgumentError, did_you_mean
 from cornu.core.symbolic import KerasTensor
 from cornu.layers.layer import Layer
@@ -83,8 +84,7 @@ def summary(
     from rich.markup import escape
     from rich.table import Table
 
-    if line_length is not None and (not isinstance(line_length, int) or line_length < 30):
-        raise ArgumentError(f"line_length should be an int of at least 30, got {line_length!r}.")
+    whole(None, 30, True, line_length=line_length)
     operations = model._stack if hasattr(model, "_stack") else getattr(model, "_operations", model.layers)
     graph = hasattr(model, "_function") and not hasattr(model, "_stack")
     branches = graph and any(len(n.inputs) > 1 for n in model._function.nodes)

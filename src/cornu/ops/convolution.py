@@ -12,6 +12,7 @@ from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.backend.shared import shifted
 from cornu.base import config
+from cornu.base.checks import whole
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.op import Tensor, op
@@ -282,8 +283,7 @@ def adaptive_max_pool(inputs: Tensor, output_size: Any, data_format: str | None 
 
 def _check_blocks(name: str, divisors: Callable[[int], tuple[int, int, int]]) -> Callable[..., None]:
     def check(x: Any, block_size: int, data_format: str | None = "channels_last") -> None:
-        if not isinstance(block_size, int) or block_size < 1:
-            raise ArgumentError(f"{name}: block_size should be a positive int, got {block_size!r}.")
+        whole(name, 1, block_size=block_size)
         first = config.standardize_data_format(data_format) == "channels_first"
         shape = (*x.shape[2:], x.shape[1]) if first else x.shape[1:]
         by = divisors(block_size)

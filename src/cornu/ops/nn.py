@@ -10,6 +10,7 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
+from cornu.base.checks import whole
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, BackendError, ShapeError
 from cornu.base.lazy import lazy_names
@@ -310,8 +311,7 @@ def sparsemax(x: Tensor, axis: int = -1) -> Array:
 
 
 def _check_classes(x: Any, num_classes: int, *_: Any, **__: Any) -> None:
-    if not isinstance(num_classes, int | np.integer) or num_classes < 0:
-        raise ArgumentError(f"one_hot: num_classes should be an int of at least 0, got {num_classes!r}.")
+    whole("one_hot", 0, num_classes=num_classes)
 
 
 @op(promotion=None, check=_check_classes)

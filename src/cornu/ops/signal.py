@@ -11,6 +11,7 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
+from cornu.base.checks import whole
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError, bad_choice
 from cornu.core.op import Tensor, op
@@ -125,10 +126,7 @@ def irfft(x: Sequence[Tensor], fft_length: int | None = None) -> Array:
 
 
 def _check_frames(name: str, sequence_length: Any, sequence_stride: Any, fft_length: Any, window: Any) -> None:
-    numbers = {"sequence_length": sequence_length, "sequence_stride": sequence_stride, "fft_length": fft_length}
-    for argument, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
-            raise ArgumentError(f"{name}: {argument} should be a positive int, got {value!r}.")
+    whole(name, 1, sequence_length=sequence_length, sequence_stride=sequence_stride, fft_length=fft_length)
     if sequence_length > fft_length:
         raise ArgumentError(
             f"{name}: fft_length should be at least sequence_length, got fft_length={fft_length} and "

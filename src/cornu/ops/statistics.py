@@ -10,6 +10,7 @@ import numpy as np
 
 from cornu.backend import B
 from cornu.backend.contract import Array
+from cornu.base.checks import whole
 from cornu.base.dtypes import is_float, is_integer, standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError, ShapeError, bad_choice
 from cornu.core.op import Tensor, Untyped, op
@@ -431,8 +432,7 @@ def digitize(x: Tensor, bins: Tensor) -> Array:
 
 
 def _check_histogram(x: Any, bins: int = 10, range: Any = None) -> None:
-    if not isinstance(bins, int) or bins < 1:
-        raise ArgumentError(f"histogram: bins should be a positive int, got {bins!r}.")
+    whole("histogram", 1, bins=bins)
     if range is not None and (len(range) != 2 or not range[0] <= range[1]):
         raise ArgumentError(f"histogram: range should be a pair (low, high) with low ≤ high, got {range!r}.")
 

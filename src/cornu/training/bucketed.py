@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cornu.base import config
+from cornu.base.checks import whole
 from cornu.base.errors import ArgumentError, DataError
 from cornu.random.seed import next_seed
 from cornu.training.py_dataset import PyDataset
@@ -44,7 +45,7 @@ class BucketedSequences(PyDataset):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._check_positive(batch_size=batch_size, maxlen=1 if maxlen is None else maxlen)
+        whole(self, 1, batch_size=batch_size, maxlen=1 if maxlen is None else maxlen)
         if isinstance(x, dict) or not hasattr(x, "__len__") or not all(hasattr(one, "__len__") for one in x):
             raise DataError(f"BucketedSequences: x should be a list of sequences, got {type(x).__name__}.")
         if not len(x):

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from cornu.backend import B
+from cornu.base.checks import whole, within
 from cornu.base.errors import ArgumentError, FileFormatError, StateError, plain, warn
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.monitored import MonitoredCallback
@@ -63,11 +64,8 @@ class Checkpoint:
         mode: str = "auto",
     ) -> None:
         self.directory = Path(os.fspath(directory)).expanduser()
-        for name, value in (("every_steps", every_steps), ("every_epochs", every_epochs), ("keep", keep)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ArgumentError(f"Checkpoint: {name} should be a positive int, got {value!r}.")
-        if every_minutes is not None and not every_minutes > 0:
-            raise ArgumentError(f"Checkpoint: every_minutes should be positive, got {every_minutes!r}.")
+        whole(self, 1, True, every_steps=every_steps, every_epochs=every_epochs, keep=keep)
+        within(self, "(0, inf]", True, every_minutes=every_minutes)
         self.every_steps, self.every_minutes, self.every_epochs = every_steps, every_minutes, every_epochs
         self.keep, self.monitor, self.mode = keep, monitor, mode
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from cornu.backend import current
 from cornu.base import config, tree
+from cornu.base.checks import whole
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DataError, DTypeError, warn
 
@@ -142,7 +143,7 @@ class ArrayData:
         if not self.rows:
             raise DataError("The data is empty: it holds no rows.")
         if batch_size is not None:
-            check_counts(batch_size=batch_size)
+            whole(None, 1, batch_size=batch_size)
         self.batch_size = min(int(batch_size or 32), self.rows)
         self.shuffle = bool(shuffle)
         self.batches_of_rows = shuffle == "batch"
@@ -429,16 +430,6 @@ def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
         stop.set()
         wanted.release()
         thread.join(_PATIENCE)
-
-
-def check_counts(least: int = 1, **counts: Any) -> None:
-    """Raises ArgumentError for what is no int from `least`; None is no number of its own, but from 1."""
-    for name, value in counts.items():
-        if value is None and least:
-            continue
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            wanted = "a positive int" if least else "an int, 0 or more"
-            raise ArgumentError(f"{name} should be {wanted}, got {value!r}.")
 
 
 def adapt(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import whole
 
 
 class PyDataset:
@@ -20,13 +20,8 @@ class PyDataset:
     """
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
-        self._check_positive(workers=workers, max_queue_size=max_queue_size)
+        whole(self, 1, workers=workers, max_queue_size=max_queue_size)
         self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
-
-    def _check_positive(self, **given: Any) -> None:
-        for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"{type(self).__name__}: {name} should be a positive int, got {value!r}.")
 
     def __getitem__(self, index: int) -> Any:
         raise NotImplementedError(f"{type(self).__name__} should define `__getitem__(index)`, which returns a batch.")

@@ -15,6 +15,7 @@ from cornu import metrics as metrics_module
 from cornu import optimizers
 from cornu.backend import B
 from cornu.base import config, tree
+from cornu.base.checks import whole
 from cornu.base.errors import ArgumentError, DataError, StateError, did_you_mean, warn
 from cornu.base.spec import Spec
 from cornu.callbacks.callback import CallbackList
@@ -26,7 +27,7 @@ from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis, speed
-from cornu.training.data import ArrayData, BatchData, adapt, check_counts, present, split_rows, unpack_batch
+from cornu.training.data import ArrayData, BatchData, adapt, present, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
     Engine,
@@ -95,7 +96,7 @@ class Trainer:
         step by step), or leaves it to the backend.
         """
         if steps_per_execution != "auto":
-            check_counts(steps_per_execution=steps_per_execution)
+            whole("compile", 1, steps_per_execution=steps_per_execution)
         if jit_compile not in (True, False, None, "auto"):
             raise ArgumentError(f"jit_compile should be True, False or 'auto', got {jit_compile!r}.")
         self.optimizer = optimizers.get(optimizer)
@@ -414,14 +415,11 @@ class Trainer:
             raise _unknown_argument("fit", next(iter(former)))
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("fit")
-            check_counts(0, epochs=epochs, initial_epoch=initial_epoch)
-            check_counts(
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_batch_size=validation_batch_size,
-            )
+            whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch)
+            sizes = {"validation_steps": validation_steps, "validation_batch_size": validation_batch_size}
+            whole("fit", 1, True, steps_per_epoch=steps_per_epoch, **sizes)
             for frequency in validation_freq if isinstance(validation_freq, Collection) else [validation_freq]:
-                check_counts(validation_freq=frequency)
+                whole("fit", 1, validation_freq=frequency)
             data = adapt(x, y, sample_weight, batch_size, shuffle)
             held_out: ArrayData | BatchData | None = None
             if validation_split and validation_data is None:
@@ -470,7 +468,7 @@ class Trainer:
             raise _unknown_argument("evaluate", next(iter(kwargs)))
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             self._check_compiled("evaluate")
-            check_counts(steps=steps)
+            whole("evaluate", 1, True, steps=steps)
             data = adapt(x, y, sample_weight, batch_size)
             told = callbacks
             if not isinstance(told, CallbackList):
@@ -518,7 +516,7 @@ class Trainer:
         """The outputs for all rows of `x`, as NumPy arrays."""
         with config.backend_scope(self._backend):  # type: ignore[attr-defined]
             if steps is not None:
-                check_counts(steps=steps)
+                whole("predict", 1, steps=steps)
             data = adapt(x, None, None, batch_size)
             if not self._fully_built():  # type: ignore[attr-defined]
                 batch = data.structure if isinstance(data, ArrayData) else data.peek()

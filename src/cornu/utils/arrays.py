@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cornu.base import config
+from cornu.base.checks import whole
 from cornu.base.errors import ArgumentError, DataError, DTypeError, ShapeError, bad_choice
 
 
@@ -29,8 +30,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         if not labels.size:
             raise DataError("to_categorical got no classes; pass num_classes to fix the width of an empty result.")
         num_classes = int(labels.max()) + 1
-    elif isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
-        raise ArgumentError(f"to_categorical: num_classes should be a positive int or None, got {num_classes!r}.")
+    else:
+        whole("to_categorical", 1, True, num_classes=num_classes)
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise DataError(
             f"to_categorical: classes must lie in 0 … {num_classes - 1} (num_classes={num_classes}), "
@@ -87,8 +88,8 @@ def pad_sequences(
         )
     if maxlen is None:
         maxlen = max(map(len, sequences), default=0)
-    elif isinstance(maxlen, bool) or not isinstance(maxlen, int | np.integer) or maxlen < 0:
-        raise ArgumentError(f"pad_sequences: maxlen should be an int of at least 0 or None, got {maxlen!r}.")
+    else:
+        whole("pad_sequences", 0, True, maxlen=maxlen)
     element = next((np.asarray(sequence).shape[1:] for sequence in sequences if len(sequence)), ())
     padded = np.full((len(sequences), maxlen, *element), value, dtype)
     for i, sequence in enumerate(sequences):

@@ -47,9 +47,9 @@ def test_functions_as_activations():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: layers.ReLU(max_value=-1), ArgumentError, "max_value should be a number of at least 0, got -1"),
-        (lambda: layers.ReLU(negative_slope="x"), ArgumentError, "negative_slope should be a number"),
-        (lambda: layers.LeakyReLU(-0.1), ArgumentError, "negative_slope should be a number of at least 0"),
+        (lambda: layers.ReLU(max_value=-1), ArgumentError, "max_value should be a finite number .*, got -1"),
+        (lambda: layers.ReLU(negative_slope="x"), ArgumentError, "negative_slope should be a finite number"),
+        (lambda: layers.LeakyReLU(-0.1), ArgumentError, "negative_slope should be a finite number of at least 0"),
         (lambda: layers.PReLU(shared_axes=[0]), ArgumentError, "shared_axes should be ints of at least 1"),
         (lambda: layers.PReLU()(layers.Input((None, 2))), ShapeError, "must be known or lie along shared_axes"),
         (lambda: layers.Softmax(axis="a"), ArgumentError, "axis should be an int or several, got 'a'"),

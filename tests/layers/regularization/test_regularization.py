@@ -110,7 +110,7 @@ def test_activity_regularization_adds_to_the_loss():
         (lambda: layers.Dropout(0.5, seed=-1), ArgumentError, "seed should be a non-negative int"),
         (lambda: layers.Dropout(0.5, noise_shape=(1,))(rows((2, 2)), training=True), CornuError, "Dropout"),
         (lambda: layers.GaussianDropout(1), ArgumentError, "rate should be below 1"),
-        (lambda: layers.GaussianNoise(-1), ArgumentError, "stddev should be a number of at least 0, got -1"),
+        (lambda: layers.GaussianNoise(-1), ArgumentError, "stddev should be a finite number of at least 0, got -1"),
         (lambda: layers.SpatialDropout2D(0.5)(rows((2, 2))), ValueError, "should have 4 axes"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cornu.backend.contract import Array
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import within
 from cornu.layers.layer import Layer
 from cornu.ops import leaky_relu
 
@@ -18,10 +18,7 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         negative_slope = kwargs.pop("alpha", negative_slope)
         super().__init__(**kwargs)
-        if not isinstance(negative_slope, int | float) or negative_slope < 0:
-            raise ArgumentError(
-                f"{self._label()}: negative_slope should be a number of at least 0, got {negative_slope!r}."
-            )
+        within(self, "[0, inf)", negative_slope=negative_slope)
         self.negative_slope = negative_slope
 
     def call(self, inputs: Array) -> Array:

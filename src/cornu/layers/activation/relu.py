@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cornu.backend.contract import Array
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import within
 from cornu.layers.layer import Layer
 from cornu.ops import minimum, relu, where
 
@@ -22,10 +22,8 @@ class ReLU(Layer):
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        given = {"max_value": max_value or 0.0, "negative_slope": negative_slope, "threshold": threshold}
-        for name, value in given.items():
-            if not isinstance(value, int | float) or value < 0:
-                raise ArgumentError(f"{self._label()}: {name} should be a number of at least 0, got {value!r}.")
+        within(self, "[0, inf)", True, max_value=max_value)
+        within(self, "[0, inf)", negative_slope=negative_slope, threshold=threshold)
         self.max_value = None if max_value is None else float(max_value)
         self.negative_slope, self.threshold = float(negative_slope), float(threshold)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from cornu import ops
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.base.dtypes import result_type
 from cornu.base.errors import ArgumentError, ShapeError
 from cornu.core.variable import Variable
-from cornu.layers.checks import axes, fraction, not_negative
+from cornu.layers.checks import axes, fraction
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
@@ -49,9 +50,10 @@ class BatchNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        within(self, "[0, inf)", epsilon=epsilon)
         if isinstance(axis, list | tuple) and len(axis) == 1:  # as Keras 2 wrote it into files
             (axis,) = axis
-        self.axis, self.epsilon = axes(axis, self, several=False), not_negative(epsilon, "epsilon", self)
+        self.axis, self.epsilon = axes(axis, self, several=False), epsilon
         self.momentum = fraction(momentum, "momentum", self)
         self.center, self.scale, self.synchronized = center, scale, synchronized
         self.renorm, self.renorm_momentum = renorm, fraction(renorm_momentum, "renorm_momentum", self)

@@ -6,9 +6,10 @@ from typing import Any
 
 from cornu import ops
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.base.dtypes import result_type
 from cornu.base.errors import ArgumentError, ShapeError
-from cornu.layers.checks import not_negative, positive_int
+from cornu.layers.checks import positive_int
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
@@ -40,10 +41,11 @@ class GroupNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        within(self, "[0, inf)", epsilon=epsilon)
         self.groups = groups if groups == -1 else positive_int(groups, "groups", self)
         if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
             raise ArgumentError(f"{self._label()}: axis should be an int other than 0, the batch, got {axis!r}.")
-        self.axis, self.epsilon = axis, not_negative(epsilon, "epsilon", self)
+        self.axis, self.epsilon = axis, epsilon
         self.center, self.scale = center, scale
         describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
         describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)

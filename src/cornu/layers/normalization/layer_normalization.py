@@ -6,8 +6,9 @@ from typing import Any
 
 from cornu import ops
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.base.dtypes import result_type
-from cornu.layers.checks import axes, not_negative
+from cornu.layers.checks import axes
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
 from cornu.layers.weights import describe_weight, make_weight
@@ -38,7 +39,8 @@ class LayerNormalization(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis, self.epsilon = axes(axis, self), not_negative(epsilon, "epsilon", self)
+        within(self, "[0, inf)", epsilon=epsilon)
+        self.axis, self.epsilon = axes(axis, self), epsilon
         self.center, self.scale, self.rms_scaling = center, scale, rms_scaling
         describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
         describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)

@@ -6,8 +6,9 @@ from typing import Any
 
 from cornu import ops
 from cornu.backend.contract import Array
+from cornu.base.checks import within
 from cornu.base.dtypes import result_type
-from cornu.layers.checks import axes, not_negative
+from cornu.layers.checks import axes
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
 
@@ -22,8 +23,9 @@ class RMSNormalization(Layer):
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        within(self, "[0, inf)", epsilon=epsilon)
         self.axis = axes(axis, self)
-        self.epsilon = not_negative(epsilon, "epsilon", self)
+        self.epsilon = epsilon
 
     def build(self, input_shape: Any) -> None:
         shape = sizes_at(self, input_shape, self.axis)

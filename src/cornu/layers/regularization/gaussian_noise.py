@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cornu.backend.contract import Array
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import within
 from cornu.layers.layer import Layer
 from cornu.random import SeedGenerator, normal
 
@@ -17,8 +17,7 @@ class GaussianNoise(Layer):
 
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(stddev, bool) or not isinstance(stddev, int | float) or stddev < 0:
-            raise ArgumentError(f"{self._label()}: stddev should be a number of at least 0, got {stddev!r}.")
+        within(self, "[0, inf)", stddev=stddev)
         self.stddev, self.seed = float(stddev), seed
         self.seed_generator = SeedGenerator(seed)
 
