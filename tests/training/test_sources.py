@@ -78,6 +78,11 @@ def loader() -> Any:
     return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, torch.zeros(8)), batch_size=2)
 
 
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self) -> Any:
+        return ((x, y) for batch in numbers(1, 2, 3, 4) for x, y in zip(*batch, strict=True))
+
+
 class Iterable:
     def __iter__(self) -> Any:
         return numbers(1, 2, 3, 4)
@@ -87,7 +92,7 @@ class Iterable:
     ("steps", "expected"),
     [(None, [1234, 1234, 1234]), (3, [123, 412, 341]), (2, [12, 34, 12]), (6, [123412, 341234, 123412])],
 )
-@pytest.mark.parametrize("source", [loader, Iterable])
+@pytest.mark.parametrize("source", [loader, Iterable, lambda: torch.utils.data.DataLoader(Stream(), batch_size=2)])
 def test_epochs_of_fewer_or_more_steps_than_batches_go_on_where_the_one_before_ended(
     source: Any, steps: int | None, expected: list[int]
 ) -> None:

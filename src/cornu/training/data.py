@@ -222,7 +222,8 @@ class BatchData:
             self.num_batches = count if count >= 0 else None
             self.endless = count == -1
         elif hasattr(source, "__len__"):
-            self.num_batches = len(source)
+            with contextlib.suppress(TypeError):  # a DataLoader of a stream has the method, and no length
+                self.num_batches = len(source)
         self.remember: Callable[[], Any] = lambda: None
         """Called when a pass over the source begins; what it returns is known as `begun_with`."""
         self._left: Iterator[Batch] | None = None  # of the pass that has begun
@@ -296,7 +297,7 @@ class BatchData:
         """
         left = sys.maxsize if steps is None else steps - start
         while left:
-            stream, begun = self._open(), self._current_pass()
+            stream, (begun, _) = self._open(), self._passes[-1]
             ahead = self._peeked[:left]
             del self._peeked[: len(ahead)]
             with contextlib.closing(prefetch(itertools.islice(stream, left - len(ahead)))) as made:
@@ -309,10 +310,6 @@ class BatchData:
                 self._passes.append((self._drawn, None))
             if left and (steps is None or self.endless or not again or self._drawn == begun):
                 return
-
-    def _current_pass(self) -> int:
-        """Batches drawn before the pass that was opened last."""
-        return self._passes[-1][0]
 
     def skip(self, count: int) -> None:
         """Take so many batches from the source, which nobody wants."""
