@@ -597,7 +597,7 @@ def test_the_line_is_redrawn_in_a_terminal() -> None:
     assert status == 0
     assert "Epoch 1/2" in text
     assert "Epoch 2/2" in text
-    drawn = text.split("\r\x1b[K")
+    drawn = text.split("\r\x1b[2K")
     assert len(drawn) > 6  # several times an epoch
     assert re.search(r"\d+/12 .*━.* left, \d+ms/step - loss: \d\.\d+.* - mae: \d\.\d+", drawn[3])
     assert re.search(r"12/12 .* \d+ms/step - loss", drawn[-1])
@@ -608,7 +608,7 @@ def test_the_line_is_redrawn_in_a_terminal() -> None:
 def test_the_line_is_no_wider_than_the_terminal(columns: int) -> None:
     status, text = in_a_terminal(SLOW, columns)
     assert status == 0
-    drawn = [re.sub(r"\x1b\[\d+m", "", line) for line in text.split("\r\x1b[K")[1:]]
+    drawn = [re.sub(r"\x1b\[[\d;]+m", "", line) for line in text.split("\r\x1b[2K")[1:]]
     growing = [line for line in drawn if not line.startswith("12/12")]
     assert len(growing) > 4
     assert max(map(len, growing)) == columns - 1  # so much of it as there is room for

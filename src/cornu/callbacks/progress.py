@@ -73,6 +73,7 @@ class Progbar:
         self._drawn = 0.0
         self._seen = 0
         self._open = False  # whether the line is still to be ended
+        self._console: Any = None
         self._live = verbose == 1 and config.is_interactive_logging_enabled() and sys.stdout.isatty()
 
     def update(self, current: int, values: Any = None, finalize: bool | None = None) -> None:
@@ -103,15 +104,30 @@ class Progbar:
         self._drawn = now
         line = self._line(current, values, final, now)
         if not config.is_interactive_logging_enabled():
-            _log.info(line)
+            _log.info("".join(line))
         elif self._live:
-            sys.stdout.write("\r\x1b[K" + line + ("\n" if final else ""))
-            sys.stdout.flush()
-            self._open = not final
+            self._draw(line, final)
         else:
-            print(line, flush=True)
+            print("".join(line), flush=True)
 
-    def _line(self, current: int, values: Mapping[str, Any], final: bool, now: float) -> str:
+    def _draw(self, parts: tuple[str, str, str, str], final: bool) -> None:
+        """The line in the place of the one before, in colours; what is drawn once more is cropped to the terminal."""
+        from rich.console import Console, Control  # whoever trains without looking need not wait for it
+        from rich.segment import ControlType
+        from rich.text import Text
+
+        self._console = self._console or Console(highlight=False)
+        self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+        line = Text.assemble(*zip(parts, ("", "green", "white", ""), strict=True))
+        if final:
+            self._console.print(line, soft_wrap=True)
+        else:
+            line.truncate(shutil.get_terminal_size().columns - 1)
+            self._console.print(line, end="", no_wrap=True)
+        self._open = not final
+
+    def _line(self, current: int, values: Mapping[str, Any], final: bool, now: float) -> tuple[str, str, str, str]:
+        """What is before the bar, the bar as far as it is done and to be done, and what is behind it."""
         elapsed = now - self._began
         each = elapsed / max(current, 1)
         count = f"{current}/{self.target}" if self.target else str(current)
@@ -123,10 +139,9 @@ class Progbar:
         room = shutil.get_terminal_size().columns - 1 if self._live else sys.maxsize
         width = min(self.width, room - len(f"{count}  {rest}")) if self.verbose == 1 and self.target else 0
         if width <= 0:
-            return f"{count} {rest}"[: None if final else room]  # a line that is drawn once more must not wrap
+            return f"{count} ", "", "", rest
         done = min(int(width * current / self.target), width)  # type: ignore[operator]
-        bar = "━" * done + "─" * (width - done)
-        return f"{count} " + (f"\x1b[32m{bar[:done]}\x1b[37m{bar[done:]}\x1b[0m" if self._live else bar) + f" {rest}"
+        return f"{count} ", "━" * done, "─" * (width - done), f" {rest}"
 
 
 class ProgbarLogger(Callback):
