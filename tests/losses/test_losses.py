@@ -60,7 +60,7 @@ NAMES = [name for name in losses.__all__ if name[0].isupper() and name != "Loss"
 
 
 def test_every_class_has_a_case() -> None:
-    assert {case[0] for case in CASES} == set(NAMES)
+    assert {case[0] for case in CASES} == {name for name in NAMES if isinstance(getattr(losses, name), type)}
 
 
 @pytest.mark.usefixtures("backend")

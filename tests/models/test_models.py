@@ -470,7 +470,7 @@ def test_the_summary_of_a_range_of_layers() -> None:
         with pytest.raises(ArgumentError, match=message):
             model.summary(layer_range=wrong)
     for length in (-1, 5, "wide"):
-        with pytest.raises(ArgumentError, match=f"line_length should be an int of at least 30, got {length!r}"):
+        with pytest.raises(ArgumentError, match=f"line_length should be an int of at least 30 or None, got {length!r}"):
             model.summary(line_length=length)
 
 

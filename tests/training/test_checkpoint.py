@@ -486,8 +486,8 @@ def test_a_state_that_is_no_data_is_refused(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"keep": 0}, "keep should be a positive int, got 0"),
-        ({"every_steps": True}, "every_steps should be a positive int, got True"),
-        ({"every_minutes": 0}, "every_minutes should be positive, got 0"),
+        ({"every_steps": True}, "every_steps should be a positive int or None, got True"),
+        ({"every_minutes": 0}, "every_minutes should be a positive number or None, got 0"),
         ({"mode": "up"}, "mode"),
     ],
 )

@@ -518,7 +518,7 @@ class KerasOnJax(Doubled):
 def test_a_train_step_in_keras_on_jax_form():
     model = KerasOnJax()
     model.compile("adam", SPARSE)
-    before = model.evaluate(X, Y, verbose=0)
+    before = model.evaluate(X, Y, batch_size=50, verbose=0)
     history = model.fit(X, Y, epochs=5, batch_size=10, verbose=0).history
     after = model.evaluate(X, Y, batch_size=50, verbose=0)
     assert after < before

@@ -13,6 +13,7 @@ _WORDS = {
     "[0, inf)": "a finite number of at least 0",
     "(-inf, inf)": "a finite number",
     "[-inf, inf]": "a number",
+    "(0, inf]": "a positive number",
 }
 
 

@@ -64,7 +64,8 @@ class Checkpoint:
         mode: str = "auto",
     ) -> None:
         self.directory = Path(os.fspath(directory)).expanduser()
-        whole(self, 1, True, every_steps=every_steps, every_epochs=every_epochs, keep=keep)
+        whole(self, 1, True, every_steps=every_steps, every_epochs=every_epochs)
+        whole(self, 1, keep=keep)
         within(self, "(0, inf]", True, every_minutes=every_minutes)
         self.every_steps, self.every_minutes, self.every_epochs = every_steps, every_minutes, every_epochs
         self.keep, self.monitor, self.mode = keep, monitor, mode

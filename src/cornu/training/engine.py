@@ -106,12 +106,12 @@ class Interruption:
         while True:
             self._waits = True
             try:
+                self.check()
                 item = next(items, None)
             finally:
                 self._waits = False
             if item is None:
                 return
-            self.check()
             yield item
 
     def check(self) -> None:
