@@ -560,7 +560,7 @@ _MOST_OPS = 2500
 def _gains_by_xla(graph: Any) -> bool:
     """Whether XLA makes the steps of a program shorter by more than it takes to compile it, by the ops in it.
 
-    It makes one kernel of small ones: of the plain step 784-128-10 keeps 0.27, iris 0.6, a GRU 0.36.
+    It makes one kernel of small ones: of the plain step 784-128-10 keeps 0.27, iris 0.6, a GRU 0.55.
     """
     definition = graph.as_graph_def()
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
