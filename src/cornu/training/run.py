@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cornu.backend import B
@@ -34,6 +34,8 @@ class Run(Listener):
 
     saver: Saver | None = None
     was_bad = False
+    latest: Mapping[str, Any]
+    """The logs of the last dispatch."""
 
     def __init__(
         self,
@@ -130,7 +132,8 @@ class Run(Listener):
             saver.restore()  # callbacks changed what they had changed when the epoch began
         self.count = at.step
         watch.lap("callbacks")
-        with self._saving(lambda: Position(self.epoch, self.count)):
+        self.latest = at.logs or {}
+        with self._saving(lambda: Position(self.epoch, self.count, dict(self.latest))):  # it may be the last step
             found = self.engine.epoch(self.data, self.epoch, self.steps, self.seed, self, interruption, at.step)
         if found is None and not at.step:
             raise DataError(
@@ -185,7 +188,7 @@ class Run(Listener):
             self.callbacks.on_train_batch_begin(step)
 
     def end(self, step: int, logs: DeviceLogs) -> bool:
-        self.count = step + 1
+        self.count, self.latest = step + 1, logs
         self.callbacks.on_train_batch_end(step, dict(logs.fetch()) if self.every_step else logs)
         if self.saver is not None:
             self.saver.after_steps(self.epoch, self.count, self.count == self.total)
