@@ -159,10 +159,9 @@ class ArrayData:
         """The order of the rows: a function of seed and epoch."""
         if not self.shuffle:
             return np.arange(self.rows, dtype="int32")
-        rng = np.random.Generator(np.random.SFC64([seed, epoch]))
         if not self.batches_of_rows:
-            return rng.permutation(self.rows).astype("int32")
-        batches = rng.permutation(self.rows // self.batch_size).astype("int32")
+            return shuffled(self.rows, seed, epoch)
+        batches = shuffled(self.rows // self.batch_size, seed, epoch)
         head = (batches[:, None] * self.batch_size + np.arange(self.batch_size, dtype="int32")).reshape(-1)
         return np.concatenate([head, np.arange(len(head), self.rows, dtype="int32")])
 
@@ -187,6 +186,11 @@ class ArrayData:
                 passed, order = number, self.order(seed, number)
             rows = order[at * self.batch_size : (at + 1) * self.batch_size]
             yield tree.map_structure(functools.partial(_picked, rows=rows), self.structure)
+
+
+def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The ints below `count` in an order that is a function of seed and epoch."""
+    return np.random.Generator(np.random.SFC64([seed, epoch])).permutation(count).astype("int32")
 
 
 def positions(count: int | None, epoch: int, start: int, steps: int | None) -> Iterator[tuple[int, int]]:
@@ -354,11 +358,10 @@ class IndexedData(BatchData):
         return not self._peeked
 
     def _indices(self, seed: int, epoch: int, start: int, steps: int | None) -> Iterator[int]:
-        passed, order = -1, np.arange(0)
+        passed, order = -1, np.zeros(0, "int32")
         for number, at in positions(self.num_batches, epoch, start, steps):
             if self.shuffle and number != passed:
-                rng = np.random.Generator(np.random.SFC64([seed, number]))
-                passed, order = number, rng.permutation(self.num_batches or 0)
+                passed, order = number, shuffled(self.num_batches or 0, seed, number)
             yield int(order[at]) if self.shuffle else at
 
     def batches(

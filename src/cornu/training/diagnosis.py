@@ -55,7 +55,7 @@ def check_labels(model: Any, y: Any) -> None:
     if not any(isinstance(leaf, np.memmap) for leaf in tree.flatten(y)):  # read step by step
         if found := _bad_label(model, y, ""):
             raise DataError(found)
-        for name, loss, target in _targets(model, y):
+        for name, loss, target, _ in _targets(model, y):
             if (loss.name or "").startswith("binary_") and target.size:
                 least, most = target.min(), target.max()
                 if least < 0 or most > 1:
@@ -65,13 +65,14 @@ def check_labels(model: Any, y: Any) -> None:
                     )
 
 
-def _targets(model: Any, y: Any) -> Iterator[tuple[str, Any, Any]]:
-    """(name of the output, its loss, its target as an array), where there is one."""
+def _targets(model: Any, y: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """(name, loss, target as an array, spec) of each output that has a loss and a target."""
     compiled = model._compiled_loss
     if compiled is not None:
-        for name, loss, target in zip(compiled.names, compiled.losses, tree.flatten(y), strict=False):
+        rows = zip(compiled.names, compiled.losses, tree.flatten(y), compiled.outputs, strict=False)
+        for name, loss, target, output in rows:
             if loss is not None and hasattr(target, "__array__"):
-                yield name, loss, np.asarray(target)
+                yield name, loss, np.asarray(target), output
 
 
 def _bad_data(model: Any, parts: Batch, of_what: str) -> str | None:
@@ -120,10 +121,9 @@ def _bad_row(leaf: Any) -> int | None:
 
 def _bad_label(model: Any, y: Any, of_what: str) -> str | None:
     """A label outside of the classes, where the loss wants class indices."""
-    for name, loss, labels in _targets(model, y):
+    for _, loss, labels, output in _targets(model, y):
         if "sparse_categorical" not in (loss.name or "") and not isinstance(loss, CategoricalGeneralizedCrossEntropy):
             continue
-        output = model._compiled_loss.outputs[model._compiled_loss.names.index(name)]
         classes = output.shape[getattr(loss, "axis", -1)]
         ignored = getattr(loss, "ignore_class", None)
         bad = (labels < 0) | (labels >= classes) | (labels % 1 != 0)
