@@ -151,9 +151,13 @@ class ArrayData:
         self.device_leaves: list[Any] | None = None
 
     @property
-    def structure(self) -> Any:
+    def structure(self) -> Batch:
         """The batch as a nest of arrays of all rows."""
         return self.x, self.y, self.sample_weight
+
+    def peek(self) -> Batch:
+        """What a batch looks like: all rows as one."""
+        return self.structure
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The order of the rows: a function of seed and epoch."""

@@ -58,7 +58,7 @@ class Run(Listener):
         self.checkpoint = checkpoint
         if checkpoint is not None and isinstance(data, BatchData):
             data.remember = generators  # from which it is drawn again
-        batch = data.structure if isinstance(data, ArrayData) else data.peek()
+        batch = data.peek()
         model._prepare("train", batch)
         diagnosis.check_labels(model, batch[1])
         self._check_held_out(batch)
@@ -73,7 +73,7 @@ class Run(Listener):
         if self.held_out is None:
             return
         try:
-            batch = self.held_out.structure if isinstance(self.held_out, ArrayData) else self.held_out.peek()
+            batch = self.held_out.peek()
             if _form(batch) != _form(trained_on) and not in_jax_form(self.model.test_step):
                 build_by_tracing(self.model, lambda arrays: self.model.test_step(batch_for_step(*arrays)), batch)
             diagnosis.check_labels(self.model, batch[1])

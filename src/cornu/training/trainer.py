@@ -486,7 +486,7 @@ class Trainer:
         interruption: Interruption,
         checks: bool = False,
     ) -> dict[str, Any]:
-        batch = data.structure if isinstance(data, ArrayData) else data.peek()
+        batch = data.peek()
         self._prepare("test", batch)
         if checks:
             diagnosis.check_labels(self, batch[1])
@@ -519,7 +519,7 @@ class Trainer:
                 whole("predict", 1, steps=steps)
             data = adapt(x, None, None, batch_size)
             if not self._fully_built():  # type: ignore[attr-defined]
-                batch = data.structure if isinstance(data, ArrayData) else data.peek()
+                batch = data.peek()
                 build_by_tracing(self, lambda arrays: self(arrays, training=False), batch[0])  # type: ignore[operator]
                 self.built = True
             forward: Forward = self._engine("predict")
