@@ -38,7 +38,7 @@ def _leaves(layer: Any) -> Iterator[Any]:
     if hasattr(layer, "layers"):
         for inner in layer.layers:
             yield from _leaves(inner)
-    else:
+    elif type(layer).__name__ != "InputLayer":
         yield layer
 
 
@@ -58,6 +58,15 @@ def _products(layer: Any, entering: tuple[Any, ...], leaving: tuple[Any, ...], b
     return 0.0
 
 
+def products(model: Any, batch: int) -> float:
+    """Operations of a step's products."""
+    found = 0.0
+    for layer in _leaves(model):
+        first = layer.input[0] if isinstance(layer.input, list) else layer.input
+        found += 3 * _products(layer, tuple(first.shape), tuple(layer.output.shape), batch)
+    return found
+
+
 @functools.cache
 def work(name: str) -> tuple[float, float]:
     """(operations, bytes) of a step."""
@@ -71,14 +80,8 @@ def work(name: str) -> tuple[float, float]:
         parts = [model.maker, model.judge] if name == "gan" else [model]
         operations = moved = 0.0
         for part in parts:
-            for layer in _leaves(part):
-                if type(layer).__name__ == "InputLayer":
-                    continue
-                entering, leaving = layer.input, layer.output
-                first = entering[0] if isinstance(entering, list) else entering
-                size = task.batch * math.prod(leaving.shape[1:])
-                operations += 3 * _products(layer, tuple(first.shape), tuple(leaving.shape), task.batch)
-                moved += 4 * 4 * size
+            operations += products(part, task.batch)
+            moved += sum(4 * 4 * task.batch * math.prod(leaf.output.shape[1:]) for leaf in _leaves(part))
         weights = sum(math.prod(w.shape) for w in model.trainable_variables)
         slots = SLOTS[type(model.optimizer).__name__]
         moved += 4 * weights * (2 + 2 + 2 + 2 * slots)

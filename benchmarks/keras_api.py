@@ -50,12 +50,12 @@ def cifar(keras: Any) -> Any:
     return model
 
 
-def _words(keras: Any, recurrent: Callable[[], Any]) -> Any:
+def _words(keras: Any, recurrent: Callable[[], Any], length: int = 500, width: int = 32) -> Any:
     layers = keras.layers
     model = keras.Sequential(
         [
-            keras.Input((500,), dtype="int32"),
-            layers.Embedding(10_000, 32),
+            keras.Input((length,), dtype="int32"),
+            layers.Embedding(10_000, width),
             recurrent(),
             layers.Dense(1, activation="sigmoid"),
         ]
@@ -70,6 +70,10 @@ def lstm(keras: Any) -> Any:
 
 def gru(keras: Any) -> Any:
     return _words(keras, lambda: keras.layers.GRU(32))
+
+
+def lstm_512(keras: Any) -> Any:
+    return _words(keras, lambda: keras.layers.LSTM(512), 256, 256)
 
 
 def bilstm(keras: Any) -> Any:
@@ -128,7 +132,7 @@ def resnet_50(keras: Any) -> Any:
     return keras.Model(inputs, layers.Dense(1000, activation="softmax")(x))
 
 
-def gpt(keras: Any) -> Any:
+def _decoder(keras: Any, vocabulary: int, length: int, width: int, blocks: int, heads: int) -> Any:
     layers = keras.layers
 
     class Positions(layers.Layer):  # type: ignore[name-defined,misc]
@@ -138,17 +142,26 @@ def gpt(keras: Any) -> Any:
         def call(self, x: Any) -> Any:
             return x + self.table
 
-    inputs = keras.Input((256,), dtype="int32")
-    h = Positions()(layers.Embedding(96, 256)(inputs))
-    for _ in range(4):
+    inputs = keras.Input((length,), dtype="int32")
+    h = Positions()(layers.Embedding(vocabulary, width)(inputs))
+    for _ in range(blocks):
         n = layers.LayerNormalization()(h)
-        h = h + layers.MultiHeadAttention(8, 32)(n, n, use_causal_mask=True)
+        h = h + layers.MultiHeadAttention(heads, width // heads)(n, n, use_causal_mask=True)
         n = layers.LayerNormalization()(h)
-        h = h + layers.Dense(256)(layers.Dense(1024, activation="gelu")(n))
-    outputs = layers.Dense(96)(layers.LayerNormalization()(h))
+        h = h + layers.Dense(width)(layers.Dense(4 * width, activation="gelu")(n))
+    outputs = layers.Dense(vocabulary)(layers.LayerNormalization()(h))
     model = keras.Model(inputs, outputs)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
+
+
+def gpt(keras: Any) -> Any:
+    return _decoder(keras, 96, 256, 256, 4, 8)
+
+
+def gpt_2(keras: Any) -> Any:
+    """GPT-2 small, its head not tied to its embedding: 163 million parameters."""
+    return _decoder(keras, 50_257, 1024, 768, 12, 12)
 
 
 def tabular(keras: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import threading
 import time
@@ -40,6 +41,7 @@ _WITH_NUMBERS = "arctan2 gcd logical_and logical_or logical_xor nextafter".split
 _NO = NotImplemented
 _UNSIGNED = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.int64}
 """What few kernels know, computed in another dtype."""
+_LARGE_BYTES = 1 << 20
 _SIGNED = (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -297,15 +299,13 @@ class TorchBackend(Backend):
     # products
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
-        return _sums_of_bools(torch.einsum, subscripts, *operands)
+        return _product(torch.einsum, subscripts, *operands)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        return torch.matmul(a, b) if a.dtype is not torch.bool else _sums_of_bools(torch.matmul, a, b)
+        return torch.matmul(a, b) if a.is_floating_point() else _product(torch.matmul, a, b)
 
     def tensordot(self, a: Array, b: Array, axes: Any) -> Array:
-        return _sums_of_bools(
-            torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes]
-        )
+        return _product(torch.tensordot, a, b, axes if isinstance(axes, int) else [_listed(side) for side in axes])
 
     def correlate(self, a: Array, v: Array, mode: str) -> Array:
         if len(v) > len(a):
@@ -469,17 +469,22 @@ class TorchBackend(Backend):
         rows = _in_int64(torch.index_select)(x, axis, at.reshape(-1))
         return rows if indices.ndim == 1 else rows.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
-    def _host(self, fn: Callable[..., Array], *args: Any) -> Array:
-        """`fn(*args)`, a function of ours on values that has no gradient: one line of a program, or called at once."""
+    def _host(self, fn: Callable[..., Array], *args: Any, kernel: bool = False) -> Array:
+        """`fn(*args)`, a function of ours on values that has no gradient: one line of a program, or called at once.
+
+        A `kernel` leaves the host alone.
+        """
         if active.recorder is not None:
-            return active.recorder.call(fn, *args)
+            return active.recorder.call(fn, *args, kernel=kernel)
         return fn(*args)
 
     def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
-        if not x.requires_grad and not self._inferring:
+        # A view where the host knows the starts; on a CUDA device it would wait for them.
+        if not x.requires_grad and not x.is_cuda and not self._inferring:
             return self._host(functools.partial(_slice, tuple(sizes)), x, *starts)
         for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-            x = torch.index_select(x, axis, self._range(start, size, x.shape[axis]))
+            if size != x.shape[axis]:  # else it starts at 0
+                x = torch.index_select(x, axis, self._range(start, size, x.shape[axis]))
         return x
 
     def _range(self, start: Any, size: int, total: int) -> Array:
@@ -493,6 +498,8 @@ class TorchBackend(Backend):
 
     def scatter(self, x: Array, indices: Array, updates: Array, mode: str) -> Array:
         at = tuple(torch.movedim(indices, -1, 0).long())
+        if x.dtype is torch.bool:
+            return self.scatter(x.byte(), indices, updates.byte(), "max" if mode == "add" else mode).bool()
         if mode in ("set", "add"):
             updates = updates.expand(*indices.shape[:-1], *x.shape[len(at) :])
             return _in_int64(torch.index_put)(x, at, updates, accumulate=mode == "add")
@@ -529,8 +536,9 @@ class TorchBackend(Backend):
         if any(low != high for low, high in padding):
             images = F.pad(images, [size for pair in reversed(list(padding)) for size in pair])
             padding = [(0, 0)] * len(padding)
-        function = F.conv2d if x.ndim == 4 else F.conv3d
-        found = function(images, weights, None, tuple(strides), [low for low, _ in padding], tuple(dilation), groups)
+        function: Any = F.conv2d if x.ndim == 4 else F.conv3d
+        before = [low for low, _ in padding]
+        found = _by_host(function, images, weights, None, tuple(strides), before, tuple(dilation), groups)
         return found.permute(0, *range(2, x.ndim), 1)
 
     def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
@@ -546,7 +554,8 @@ class TorchBackend(Backend):
             images, padding = F.pad(images, flat, value=lowest if mode == "max" else 0), [(0, 0)] * len(padding)
         before = [low for low, _ in padding]
         if mode == "max":
-            found = (F.max_pool2d if x.ndim == 4 else F.max_pool3d)(images, tuple(window), tuple(strides), before)
+            function: Any = F.max_pool2d if x.ndim == 4 else F.max_pool3d
+            found = _by_host(function, images, tuple(window), tuple(strides), before)
         else:
             function = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
             found = function(images, tuple(window), tuple(strides), before, divisor_override=1)
@@ -557,6 +566,8 @@ class TorchBackend(Backend):
     ) -> Array | None:
         if self._depth > 1 or not query.is_floating_point():
             return None  # it has no second derivative
+        if self._inferring:
+            return query.new_empty(*query.shape[:-1], value.shape[-1])
         if mask is not None:
             hidden = torch.where(mask.bool(), 0.0, -0.7 * 3.4e38)  # not -inf: a query that sees nothing gets the mean
             bias = hidden if bias is None else bias + hidden
@@ -572,26 +583,29 @@ class TorchBackend(Backend):
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array, Array] | None:
-        if self._depth > 1:
+        if self._depth > 1 or (self._inferring and xs.is_cuda):
             return None  # it has no second derivative
         weights = (
             [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
         )
         xs = torch.flip(xs, (0,)) if reverse else xs
-        states = (h.unsqueeze(0), c.unsqueeze(0))
+        states = (h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous())
+        weights = [w.contiguous() for w in weights]
         ys, h, c = torch.lstm(xs, states, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
         return (torch.flip(ys, (0,)) if reverse else ys), h[0], c[0]
 
     def fused_gru(
         self, xs: Array, h: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array] | None:
-        if self._depth > 1:
+        if self._depth > 1 or (self._inferring and xs.is_cuda):
             return None
         weights = [_reset_first(kernel), _reset_first(recurrent)]
         if bias is not None:
             weights += [_reset_first(bias[0]), _reset_first(bias[1])]
         xs = torch.flip(xs, (0,)) if reverse else xs
-        ys, h = torch.gru(xs, h.unsqueeze(0), weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
+        weights = [w.contiguous() for w in weights]
+        h = h.unsqueeze(0).contiguous()
+        ys, h = torch.gru(xs, h, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
         return (torch.flip(ys, (0,)) if reverse else ys), h[0]
 
     def fused_adam(
@@ -711,11 +725,14 @@ class TorchBackend(Backend):
     # randomness
 
     def _draw(self, fn: Callable[..., Any], dtype: str, key: Array, *args: Any) -> Array:
-        """The numbers that a function of the host draws, as a tensor."""
+        """The numbers that a function of `host_random`, or its namesake for a CUDA device, draws, as a tensor."""
         if self._inferring:
             shape = args[0] if not isinstance(args[0], int) else (args[0],)
             return torch.empty(tuple(shape), dtype=_dtype(dtype))
         wanted = _dtype(dtype)
+        there = getattr(_draws_there(), fn.__name__, None) if key.is_cuda else None
+        if there is not None:
+            return self._host(lambda *args: there(*args).to(wanted), key, *args, kernel=True)
 
         def draw(key: Array, *args: Any) -> Array:
             given = [a.cpu().numpy() if isinstance(a, torch.Tensor) else a for a in args]
@@ -792,10 +809,11 @@ class TorchBackend(Backend):
         return (results if outer else _detached(results)), moved, (aux if outer else _detached(aux))
 
     def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        def rerun(*args: Any) -> Any:
-            return checkpoint(fn, *args, use_reentrant=False, preserve_rng_state=False)
+        def run(*args: Any) -> Any:
+            with config.backend_scope(self.name):  # a backward pass that PyTorch begins may run in a thread of its own
+                return fn(*args)
 
-        return rerun
+        return lambda *args: checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False)
 
     def custom_gradient(
         self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
@@ -889,8 +907,8 @@ def _by_zero(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def call(a: Array, b: Array) -> Array:
-        # Asking first takes 5 µs, and of a million numbers half as long as dividing; a recording has to.
-        if active.recorder is None or a.is_floating_point():
+        # Asking first takes 5 µs, and of a million numbers half as long as dividing; a recording has to, and CUDA.
+        if a.is_floating_point() or (active.recorder is None and not a.is_cuda):
             try:
                 return fn(a, b)
             except RuntimeError as error:
@@ -905,11 +923,19 @@ def _by_zero(fn: Callable[..., Any]) -> Callable[..., Any]:
 _maximum, _minimum = (_in_int64(_with_numbers(fn)) for fn in (torch.maximum, torch.minimum))
 
 
-def _sums_of_bools(product: Callable[..., Any], *args: Any) -> Array:
+def _product(product: Callable[..., Any], *args: Any) -> Array:
     """A product of arrays; of truth values whether any of the products is true."""
     if any(isinstance(a, torch.Tensor) and a.dtype is torch.bool for a in args):
-        return product(*(a.int() if isinstance(a, torch.Tensor) else a for a in args)) != 0
-    return product(*args)
+        return _product(product, *(a.int() if isinstance(a, torch.Tensor) else a for a in args)) != 0
+    return _by_host(product, *args)
+
+
+def _by_host(fn: Callable[..., Array], *args: Any) -> Array:
+    """`fn(*args)`; of integers on a CUDA device, for which it has no kernel, computed on the host."""
+    first = next(a for a in args if isinstance(a, torch.Tensor))
+    if not first.is_cuda or first.is_floating_point() or first.is_complex():
+        return fn(*args)
+    return fn(*(a.cpu() if isinstance(a, torch.Tensor) else a for a in args)).to(first.device)
 
 
 def _or_nan(decompose: Callable[..., Any]) -> Callable[..., Any]:
@@ -948,6 +974,15 @@ def _ordered(x: Array) -> Array:
     return x.to(torch.int64) if x.dtype in _UNSIGNED or x.dtype is torch.bool else x
 
 
+@functools.cache
+def _draws_there() -> Any:
+    """The module that draws on CUDA devices; None without Triton."""
+    try:
+        return importlib.import_module("cornu.backend.torch.draws")
+    except ImportError:
+        return None
+
+
 def _from_numpy(x: np.ndarray[Any, Any]) -> torch.Tensor:
     x = np.ascontiguousarray(x) if x.ndim else x
     if x.dtype == ml_dtypes.bfloat16:
@@ -956,10 +991,9 @@ def _from_numpy(x: np.ndarray[Any, Any]) -> torch.Tensor:
         found = torch.from_numpy(x if x.flags.writeable else x.copy())
     if TorchBackend.device is None:
         return found
-    # Pinned memory is copied while the host goes on.
-    return (found.pin_memory() if TorchBackend.device.type == "cuda" else found).to(
-        TorchBackend.device, non_blocking=True
-    )
+    # Pinned memory is copied while the host goes on; what is small is sent with the call.
+    pinned = TorchBackend.device.type == "cuda" and found.nbytes >= _LARGE_BYTES
+    return (found.pin_memory() if pinned else found).to(TorchBackend.device, non_blocking=True)
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
@@ -1005,14 +1039,15 @@ def _pull_back(
     pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
     if not pairs:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(
-        [r for r, _ in pairs],
-        leaves,
-        [g.expand(r.shape) for r, g in pairs],
-        retain_graph=keep or again,
-        create_graph=again,
-        allow_unused=True,
-    )
+    with torch.autograd.set_multithreading_enabled(False):  # what is thread-local holds, for CUDA too
+        found = torch.autograd.grad(
+            [r for r, _ in pairs],
+            leaves,
+            [g.expand(r.shape) for r, g in pairs],
+            retain_graph=keep or again,
+            create_graph=again,
+            allow_unused=True,
+        )
     return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
 
 
@@ -1035,8 +1070,8 @@ class _WithGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        found = ctx.call.backward(list(ctx.saved_tensors), list(gradients))
-        return (None, *found)
+        with config.backend_scope(TorchBackend.name):  # it may run in a thread of its own
+            return (None, *ctx.call.backward(list(ctx.saved_tensors), list(gradients)))
 
 
 class _Call:

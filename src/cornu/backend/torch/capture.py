@@ -202,13 +202,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     # what is no kernel
 
-    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+    def call(self, fn: Callable[..., Any], *args: Any, kernel: bool) -> Any:
         """`fn(*args)`, a function of ours without gradient that returns a tensor, as one line."""
         given = self.refer(args)
         with _disable_current_modes():
             out = fn(*(a.detach() if isinstance(a, torch.Tensor) else a for a in args))
         if self.is_traced(args):
-            self.add(fn, given, {}, out, kernel=False)
+            self.add(fn, given, {}, out, kernel=kernel and not self.thorough)
         return out
 
     def may_overwrite(self, tensors: Iterable[torch.Tensor]) -> bool:
@@ -462,8 +462,11 @@ def _where(error: BaseException) -> str:
 
 @contextmanager
 def _replaying() -> Iterator[None]:
-    """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs."""
-    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
+    """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs.
+
+    A default device is a mode that costs every call of a kernel some µs; programs name their devices themselves.
+    """
+    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C.DisableTorchFunction():
         yield
 
 
@@ -537,7 +540,7 @@ def recorded_loop(
 
         def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
             values, others = list(tensors[1 : count + 1]), tensors[count + 1 :]
-            for i in torch.arange(int(tensors[0]), dtype=torch.int32).unbind():
+            for i in torch.arange(int(tensors[0]), dtype=torch.int32, device=tensors[0].device).unbind():
                 values = step(*values, i, *others)
             return values
 

@@ -134,13 +134,21 @@ class ProjectedAttention(Layer):
         use_causal_mask: bool = False,
     ) -> Any:
         axes = self._axes(query.ndim)
-        allowed = self._allowed(query, value, axes, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
+        dropped = bool(training and self.dropout)
+        fits = query.ndim == 3 and not dropped and not return_attention_scores and self.depth == self.value_depth
+        masks = (query_mask if self.masks_queries else None, value_mask, key_mask, attention_mask, self.sliding_window)
+        # Kernels skip what a mask that they know hides; of any other they read every number.
+        causal = use_causal_mask and fits and all(mask is None for mask in masks)
+        allowed = self._allowed(
+            query, value, axes, query_mask, value_mask, key_mask, attention_mask, use_causal_mask and not causal
+        )
         gate = self.gate_dense(query) if self.use_gate else None
         q, k, v = self.query_dense(query), self.key_dense(value if key is None else key), self.value_dense(value)
-        dropped = bool(training and self.dropout)
-        if query.ndim == 3 and not dropped and not return_attention_scores and self.depth == self.value_depth:
+        if fits:
             allowed = allowed[:, None] if allowed is not None and allowed.ndim == 3 else allowed
-            result = ops.dot_product_attention(q, k, v, mask=allowed, flash_attention=self.flash_attention)
+            result = ops.dot_product_attention(
+                q, k, v, mask=allowed, is_causal=causal, flash_attention=self.flash_attention
+            )
             scores = None
         else:
             if self.groups != self.heads:
