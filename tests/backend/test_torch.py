@@ -218,6 +218,15 @@ def test_half_precision_trains():
     assert made.layers[0].kernel.value.dtype is torch.float32
 
 
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_an_outer_autocast_changes_no_model(eagerly):
+    plain = losses(model(run_eagerly=eagerly), 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = model(run_eagerly=eagerly)
+        assert losses(made, 2) == plain
+        assert made(X).dtype == made.as_torch()(torch.from_numpy(X)).dtype == torch.float32
+
+
 def test_second_derivatives_of_what_has_fused_kernels():
     """Where a kernel has no second derivative the formula steps in."""
     keras.utils.set_random_seed(0)

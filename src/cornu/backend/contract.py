@@ -296,6 +296,10 @@ class Backend(ABC):
         """A context in which calls compute at once, although a trace is going on."""
         return nullcontext()
 
+    def undisturbed(self) -> AbstractContextManager[Any] | None:
+        """A context that keeps settings of the framework from changing the dtypes of a model; None: there are none."""
+        return None
+
     def wait(self, x: Any) -> None:
         """Return when the arrays in the nest `x` are computed."""
         return

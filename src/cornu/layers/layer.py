@@ -420,6 +420,9 @@ class Layer(Configurable):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer on tensors, NumPy arrays or symbolic tensors, building it first if need be."""
+        if context.call is None and (undisturbed := current().undisturbed()) is not None:
+            with undisturbed:
+                return self(*args, **kwargs)
         if self._again is not None and not kwargs and len(args) == 1:
             kind, dtype, shape, version, policy, training = self._again
             x = args[0]

@@ -126,6 +126,9 @@ class Trainer:
         self._loss_tracker = Mean(name="loss")
         self._engines = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_engines": {}}  # a copy compiles its own programs
+
     @property
     def _compiles(self) -> bool:
         without = getattr(self, "jit_compile", "auto") is False and B.needs_compiler

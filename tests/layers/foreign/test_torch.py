@@ -12,7 +12,7 @@ from torch import nn
 import cornu as keras
 from cornu import layers
 from cornu.base.config import backend_scope
-from cornu.base.errors import ArgumentError, BackendError, StateError
+from cornu.base.errors import ArgumentError, BackendError, BackendMismatchError, DTypeError, StateError
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(64, 6)).astype("float32"), RNG.integers(0, 3, 64)
@@ -57,7 +57,6 @@ def test_a_module_trains_in_a_model_as_by_hand():
     layer = model.layers[-1]
     assert len(layer.trainable_weights) == 6
     assert len(layer.non_trainable_weights) == 3
-    list(layer.parameters())
     for ours, theirs in zip(module.state_dict().values(), twin.state_dict().values(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
     twin.eval()
@@ -69,6 +68,56 @@ def test_a_module_in_a_functional_model_infers_its_shape():
     outputs = layers.TorchModuleWrapper(net())(inputs)
     assert outputs.shape == (None, 3)
     assert keras.Model(inputs, outputs)(X[:5]).shape == (5, 3)
+
+
+def test_a_wrapped_module_and_its_layer_are_one_memory():
+    module = net()
+    layer = layers.TorchModuleWrapper(module)
+    model = model_around(layer)
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(module[0].weight.detach(), layer.trainable_weights[0].numpy())
+    before, kept = model.predict(X, verbose=0), copy.deepcopy(module.state_dict())
+    twin = copy.deepcopy(model)
+    by_hand(module, 1)  # by PyTorch's optimizer, on the module itself
+    assert np.abs(model.predict(X, verbose=0) - before).max() > 1e-3
+    np.testing.assert_allclose(twin.predict(X, verbose=0), before, atol=1e-6)
+    module.load_state_dict(kept)
+    np.testing.assert_allclose(model.predict(X, verbose=0), before, atol=1e-6)
+    model.to_backend("jax")
+    with pytest.raises(BackendError, match="computes by torch, the current backend is 'jax'"):
+        model(X)
+    model.to_backend("torch")
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(module[0].weight.detach(), layer.trainable_weights[0].numpy())
+
+
+class Counting(nn.Module):
+    """Puts a new tensor in the place of its buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return x
+
+
+def test_buffers_may_be_replaced_and_the_output_shape_be_given():
+    layer = layers.TorchModuleWrapper(Counting(), output_shape=(None, 9))
+    layer(X, training=True)
+    layer(X, training=True)
+    assert float(layer.module.calls) == float(layer.weights[0].numpy()) == 2
+    assert layer(keras.Input((6,))).shape == (None, 9)
+
+
+def test_a_module_computes_in_the_dtype_of_the_policy():
+    module = net()
+    layer = layers.TorchModuleWrapper(module, dtype="mixed_bfloat16")
+    losses = model_around(layer).fit(X, Y, batch_size=64, epochs=5, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, by_hand(net(), 5), rtol=2e-2)
+    assert layer(X).dtype is torch.bfloat16
+    assert module[1].running_mean.dtype is module[0].weight.dtype is torch.float32
 
 
 def test_what_cannot_be_wrapped_is_named():
@@ -100,25 +149,85 @@ def test_a_model_is_a_module_with_the_same_memory():
     np.testing.assert_allclose(module(torch.from_numpy(X)).detach(), model.predict(X, verbose=0), atol=1e-6)
 
 
-def test_what_fit_learns_the_module_knows():
+def test_a_parameter_that_somebody_holds_is_the_weight():
     model = dense_model()
-    module = model.as_torch()
-    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    parent = nn.Sequential(model.as_torch())
+    held, kept, before = list(parent.parameters()), copy.deepcopy(parent.state_dict()), model.get_weights()
+    statistics = dict(parent.named_buffers())
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(X, Y, epochs=2, verbose=0)
-    for value, weight in zip(module.parameters(), model.trainable_weights, strict=True):
+    model.fit(X, Y, verbose=0)
+    weights = [*model.trainable_weights, *model.non_trainable_weights]
+    for value, weight in zip([*held, *statistics.values()], weights, strict=True):
         np.testing.assert_array_equal(value.detach(), weight.numpy())
-    module(torch.from_numpy(X)).sum().backward()
-    optimizer.step()  # the optimizer holds the same parameters
-    np.testing.assert_array_equal(next(module.parameters()).detach(), model.trainable_weights[0].numpy())
+    for options in ({}, {"assign": True}):
+        model.fit(X, Y, verbose=0)
+        parent.load_state_dict(copy.deepcopy(kept), **options)
+        for a, b in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert all(a is b for a, b in zip(held, parent.parameters(), strict=True))
+    other = torch.zeros_like(held[0])
+    model.layers[0].kernel.assign(other)
+    with torch.no_grad():
+        held[0].add_(1)  # in the weight's own memory
+    assert not other.any()
+    assert (model.layers[0].kernel.numpy() == 1).all()
 
 
-def test_state_dicts_go_both_ways():
-    module, other = dense_model().as_torch(), dense_model().as_torch()
-    by_hand(module, 2)
-    other.load_state_dict(copy.deepcopy(module.state_dict()))
-    for a, b in zip(module.layer.get_weights(), other.layer.get_weights(), strict=True):
+def test_copies_are_modules_of_their_own():
+    model = dense_model()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(X, Y, verbose=0)
+    module = model.as_torch().eval()
+    mean = torch.optim.swa_utils.AveragedModel(module)
+    before = module(torch.from_numpy(X)).detach()
+    mean.update_parameters(module)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(mean(torch.from_numpy(X)).detach(), before)
+    assert mean.module.layer.get_weights()[0].any()
+    assert not model.get_weights()[0].any()
+
+
+def test_functions_of_pytorch_put_other_tensors_in_place():
+    x, module = torch.from_numpy(X), dense_model().as_torch()
+    doubled = {key: 2 * value.detach() for key, value in module.state_dict().items()}
+    expected = dense_model().as_torch().eval()
+    expected.load_state_dict(doubled)
+    two = {key: torch.stack([value.detach(), doubled[key]]) for key, value in module.state_dict().items()}
+    module.eval()
+    found = torch.vmap(lambda values: torch.func.functional_call(module, values, (x,)))(two)
+    torch.testing.assert_close(found, torch.stack([module(x), expected(x)]), rtol=1e-4, atol=1e-5)
+    module.train()
+    before = module.layer.get_weights()
+    torch.func.functional_call(module, doubled, (x,))
+    assert (doubled["batch_normalization_moving_mean"] != 0).any()  # the statistics that were given
+    for a, b in zip(module.layer.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
+    before = module.eval()(x)
+    nn.utils.parametrizations.weight_norm(module, "dense_kernel")
+    torch.testing.assert_close(module(x), before)
+
+
+def test_a_module_is_exported_and_stands_in_what_is_compiled():
+    x, module = torch.from_numpy(X), dense_model().as_torch().eval()
+    exported = torch.export.export(module, (x,), dynamic_shapes={"args": ({0: torch.export.Dim("batch", min=2)},)})
+    torch.testing.assert_close(exported.module()(x[:5]), module(x[:5]))
+    torch.testing.assert_close(torch.compile(nn.Sequential(module), backend="eager")(x), module(x))
+
+
+def test_losses_are_differentiable_and_dtypes_the_layers():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(3, kernel_regularizer="l2")])
+    module = model.as_torch()
+    sum(module.losses).backward()
+    kernel = next(module.parameters())
+    torch.testing.assert_close(kernel.grad, 0.02 * kernel.detach())
+    module.float().to("cpu")
+    with pytest.raises(DTypeError, match=r"are torch.float32 by the layer's dtype, they cannot become torch.float64"):
+        nn.Sequential(module).double()
+    model.to_backend("jax")
+    with pytest.raises(BackendMismatchError, match="belongs to the backend 'jax'"):
+        module(torch.from_numpy(X))
 
 
 def test_unbuilt_and_foreign_models_are_no_modules():

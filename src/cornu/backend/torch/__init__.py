@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from cornu.backend import host_random
 from cornu.backend.contract import Array, Axis, Backend, Pairs
 from cornu.backend.memory import keep_freed_memory
-from cornu.backend.torch.capture import Captured, UncapturableError, active, recorded_loop
+from cornu.backend.torch.capture import Captured, UncapturableError, active, recorded_loop, without_autocast
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.spec import Spec
@@ -452,6 +452,9 @@ class TorchBackend(Backend):
         stack.enter_context(_disable_current_modes())
         stack.enter_context(torch.no_grad())
         return stack
+
+    def undisturbed(self) -> AbstractContextManager[Any] | None:
+        return without_autocast()
 
     def is_tracing(self, x: Any) -> bool:
         if isinstance(x, FakeTensor) or (isinstance(x, torch.Tensor) and is_functorch_wrapped_tensor(x)):
@@ -1036,6 +1039,9 @@ def _leaves(values: list[Array]) -> list[Array]:
 def _pull_back(
     results: Sequence[Array], leaves: list[Array], gradients: Sequence[Array], again: bool, keep: bool = False
 ) -> list[Array]:
+    if (quiet := without_autocast()) is not None:
+        with quiet:
+            return _pull_back(results, leaves, gradients, again, keep)
     pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
     if not pairs:
         return [torch.zeros_like(leaf) for leaf in leaves]

@@ -12,7 +12,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -470,6 +470,14 @@ def _replaying() -> Iterator[None]:
         yield
 
 
+def without_autocast() -> AbstractContextManager[Any] | None:
+    """A context in which the `torch.autocast` around it is off, if one is on: dtypes are the policy's to choose."""
+    for kind in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(kind):
+            return torch.autocast(kind, enabled=False)  # then asked again
+    return None
+
+
 class Captured:
     """A function recorded for each form of its arguments, and replayed; with `donate` it may overwrite the first."""
 
@@ -482,6 +490,9 @@ class Captured:
         """Why it is not recorded."""
 
     def __call__(self, *args: Any) -> Any:
+        if active.recorder is None and (quiet := without_autocast()) is not None:
+            with quiet:
+                return self(*args)
         leaves = tree.flatten(args)
         tensors = [leaf if type(leaf) is torch.Tensor else self._leaf(leaf) for leaf in leaves]
         if active.recorder is not None:

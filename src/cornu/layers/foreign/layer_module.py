@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from cornu.base import config
-from cornu.base.errors import StateError
+from cornu.base.errors import DTypeError, StateError
 from cornu.core.state import StateScope
 from cornu.core.variable import Variable, initialize
 from cornu.layers.foreign.jax_layer import require_backend
+from cornu.layers.foreign.tensor_variable import in_tensor
 from cornu.layers.layer import Layer
 
 
@@ -20,65 +20,86 @@ class LayerModule(torch.nn.Module):
 
     What an optimizer of PyTorch writes into the parameters the layer sees, and what `fit` makes of the layer the module
     sees. Keys of `state_dict` are the paths of the weights with underscores; `train()` and `eval()` set `training`.
+    Dtypes are those of the layer's policy, also under `torch.autocast`. `torch.compile` leaves the module as it is.
     """
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         with config.backend_scope("torch"):
             require_backend(layer, "torch")
-        if not layer.built:
-            raise StateError(f"{layer._label()} is not built yet: call it on data, or `build` it, before `as_torch()`.")
-        self._layer = [layer]  # in a list: a layer is no module, though it may look like one
-        self._variables: dict[str, Variable] = {}
-        variables = layer.variables
-        learnt = set(layer.trainable_variables)
-        initialize(variables)
-        for variable in variables:
-            key = _unique(variable.path.replace("/", "_"), self._variables)  # a dot would be another module
-            self._variables[key] = variable
-            if variable in learnt:
-                self.register_parameter(key, torch.nn.Parameter(variable.value))
-            else:
-                self.register_buffer(key, variable.value)
+            if not layer.built:
+                raise StateError(
+                    f"{layer._label()} is not built yet: call it on data, or `build` it, before `as_torch()`."
+                )
+            self._layer = [layer]  # in a list: a layer is no module, though it may look like one
+            self._variables: dict[str, Variable] = {}
+            learnt = set(layer.trainable_variables)
+            initialize(layer.variables)
+            for variable in layer.variables:
+                key = _unique(variable.path.replace("/", "_"), self._variables)  # a dot would be another module
+                self._variables[key] = variable
+                tensor = in_tensor(variable, variable in learnt)
+                if isinstance(tensor, torch.nn.Parameter):
+                    self.register_parameter(key, tensor)
+                else:
+                    self.register_buffer(key, tensor)
 
     @property
     def layer(self) -> Layer:
         """The layer."""
         return self._layer[0]
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        return {**self._parameters, **self._buffers}  # type: ignore[dict-item]
+    @property
+    def losses(self) -> list[torch.Tensor]:
+        """The layer's losses, such as those of regularizers, differentiable by the parameters."""
+        with config.backend_scope("torch"), StateScope(self._bound().items()):
+            return self.layer.losses
 
-    def _follow(self) -> None:
-        """Let parameters and buffers be the memory that the variables have now."""
-        with config.backend_scope("torch"):
-            for key, tensor in self._tensors().items():
-                value = self._variables[key].value  # noted as shared: `fit` will not overwrite it
-                if tensor.data_ptr() != value.data_ptr():
-                    tensor.data = value
+    def _bound(self) -> dict[Variable, torch.Tensor]:
+        """The tensors that the module has now: its own, or others that PyTorch's functions put in their places."""
+        return {variable: getattr(self, key) for key, variable in self._variables.items()}
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's outputs, differentiable by the parameters."""
-        self._follow()
-        tensors = self._tensors()
+        bound = self._bound()
         with config.backend_scope("torch"):
-            with StateScope((self._variables[key], tensor) for key, tensor in tensors.items()) as scope:
+            for variable in bound:
+                if variable.backend != "torch":
+                    variable._read()  # raises the error that names both
+            with StateScope(bound.items()) as scope:
                 outputs = self.layer(*args, training=self.training, **kwargs)
             for variable in scope.written:
-                variable.assign(scope.values[variable].detach())
+                value, tensor = scope.values[variable].detach(), bound.get(variable)
+                if tensor is None or tensor is in_tensor(variable):
+                    variable.assign(value)
+                else:
+                    tensor.copy_(value)
         return outputs
 
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        self._follow()
-        return super().named_parameters(*args, **kwargs)
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        for tensor in (*self._parameters.values(), *self._buffers.values()):
+            found = fn(tensor.detach()[..., :0] if tensor.ndim else tensor.detach()).dtype
+            if found != tensor.dtype:
+                raise DTypeError(
+                    f"{self.layer._label()}: the weights are {tensor.dtype} by the layer's dtype, they cannot become "
+                    f"{found}. Make the layer with another `dtype`, or after `config.set_dtype_policy`."
+                )
+        super()._apply(fn, recurse)
+        self._take_over()
+        return self
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self._follow()
-        return super().state_dict(*args, **kwargs)
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._take_over()
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self._follow()
-        return super().load_state_dict(*args, **kwargs)
+    def _take_over(self) -> None:
+        """Go on with the tensors that variables live in, after PyTorch has put others in their places."""
+        for tensors in (self._parameters, self._buffers):
+            for key, other in tensors.items():
+                if key in self._variables and (tensor := in_tensor(self._variables[key])) is not other:
+                    tensor.data = other.data.to(tensor.dtype)
+                    tensors[key] = tensor
 
 
 def _unique(key: str, taken: dict[str, Any]) -> str:

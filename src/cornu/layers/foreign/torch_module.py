@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
 
+from cornu.base import tree
 from cornu.base.errors import ArgumentError, StateError
+from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
 from cornu.layers.foreign.jax_layer import require_backend
+from cornu.layers.foreign.tensor_variable import live_in
 from cornu.layers.layer import Layer
+
+_swapping = threading.RLock()
+"""A module holds the tensors of one call at a time."""
 
 
 class TorchModuleWrapper(Layer):
-    """module(inputs), a `torch.nn.Module` whose parameters and buffers are weights of the layer.
+    """module(inputs), a `torch.nn.Module` whose parameters and buffers are weights of the layer, in the same memory.
 
-    The module is in training mode when the layer is. Only on the backend PyTorch. The layer keeps values of its own;
-    `parameters()` writes them into the module. A module is code, so no file can hold it: save the weights.
+    The module is in training mode when the layer is. Only on the backend PyTorch. A module is code, so no file can hold
+    it: save the weights. `output_shape` spares inference calling the module.
     """
 
     def __init__(self, module: Any, name: str | None = None, output_shape: Any = None, **kwargs: Any) -> None:
@@ -31,36 +38,33 @@ class TorchModuleWrapper(Layer):
             raise StateError(
                 f"{self._label()}: the parameters {', '.join(uninitialised)} are lazy. Call the module once on data."
             )
-        self.module, self.output_shape = module, output_shape
-        self._parameters = {
-            key: Variable(value.detach(), trainable=value.requires_grad, name=key.replace(".", "_"))
-            for key, value in module.named_parameters()
-        }
-        self._buffers = {
-            key: Variable(value.detach(), trainable=False, autocast=False, name=key.replace(".", "_"))
-            for key, value in module.named_buffers()
-        }
+        self.module, self.output_shape = module.to(torch.get_default_device()), output_shape
+        self._parameters = {key: _variable(key, value) for key, value in module.named_parameters()}
+        self._buffers = {key: _variable(key, value) for key, value in module.named_buffers()}
         self.built = True
 
     def call(self, *args: Any, training: bool = False, **kwargs: Any) -> Any:
-        self.module.train(bool(training))
-        values = {key: variable.value for key, variable in self._parameters.items()}
-        buffers = {key: variable.value.clone() for key, variable in self._buffers.items()}  # written in place
-        outputs = torch.func.functional_call(self.module, {**values, **buffers}, args, kwargs)
+        require_backend(self, "torch")
+        half = self.compute_dtype in ("float16", "bfloat16")  # then PyTorch casts, which knows what its kernels take
+        tensors = {key: v._read() if half else v.value for key, v in self._parameters.items()}
+        tensors |= {key: variable._read().clone() for key, variable in self._buffers.items()}  # written in place
+        kind, dtype = torch.get_default_device().type, getattr(torch, self.compute_dtype) if half else None
+        with _swapping, torch.autocast(kind, dtype, enabled=half):
+            self.module.train(bool(training))
+            outputs = torch.func.functional_call(self.module, tensors, args, kwargs)
         if training:
             for key, variable in self._buffers.items():
-                variable.assign(buffers[key].detach())
+                variable.assign(tensors[key].detach())
         return outputs
 
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic tensors of `output_shape`, if it was given."""
+        if self.output_shape is None:
+            return super().compute_output_spec(*args, **kwargs)
+        return tree.map_shape_structure(lambda s: KerasTensor(tuple(s), self.compute_dtype), self.output_shape)
+
     def parameters(self, recurse: bool = True) -> Any:
-        """The module's parameters, with the layer's values."""
-        with torch.no_grad():
-            for tensors, variables in (
-                (self.module.named_parameters(), self._parameters),
-                (self.module.named_buffers(), self._buffers),
-            ):
-                for key, tensor in tensors:
-                    tensor.copy_(variables[key].value)
+        """The module's parameters."""
         return self.module.parameters(recurse)
 
     def get_config(self) -> dict[str, Any]:
@@ -68,3 +72,10 @@ class TorchModuleWrapper(Layer):
             f"{self._label()}: a torch module is code, which no configuration holds. Save the weights "
             "(`save_weights`), make the model anew by code, and load them."
         )
+
+
+def _variable(key: str, tensor: torch.Tensor) -> Variable:
+    """A variable that lives in a parameter or buffer of a module."""
+    made = Variable(tensor.detach(), trainable=tensor.requires_grad, name=key.replace(".", "_").replace("/", "_"))
+    live_in(made, tensor)
+    return made
