@@ -9,7 +9,7 @@ import numpy as np
 
 from cornu.backend import B
 from cornu.base.checks import whole, within
-from cornu.base.errors import ArgumentError, DTypeError, did_you_mean, plain
+from cornu.base.errors import ArgumentError, BackendError, DTypeError, did_you_mean, plain
 
 if TYPE_CHECKING:
     from cornu.layers.layer import Layer
@@ -95,3 +95,12 @@ def pairs(value: Any, rank: int, name: str, layer: Layer) -> tuple[tuple[int, in
             f", got {value!r}."
         )
     return tuple((first.__index__(), last.__index__()) for first, last in found)
+
+
+def require_backend(layer: Layer, name: str) -> None:
+    """Raises BackendError unless the backend is the one that the layer is made of."""
+    if B.name != name:
+        raise BackendError(
+            f"{layer._label()} computes by {name}, the current backend is {B.name!r}. Make it, and the model around "
+            f"it, under `cornu.config.backend_scope({name!r})`."
+        )

@@ -10,7 +10,7 @@ from cornu.base import config
 from cornu.base.errors import DTypeError, StateError
 from cornu.core.state import StateScope
 from cornu.core.variable import Variable, initialize
-from cornu.layers.foreign.jax_layer import require_backend
+from cornu.layers.checks import require_backend
 from cornu.layers.foreign.tensor_variable import in_tensor
 from cornu.layers.layer import Layer
 

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from cornu.base.errors import ArgumentError, StateError
-from cornu.layers.foreign.jax_layer import require_backend
+from cornu.layers.checks import require_backend
 from cornu.layers.layer import Layer
 
 
@@ -52,6 +52,7 @@ class TFSMLayer(Layer):
         )
 
     def call(self, inputs: Any, training: bool = False, **kwargs: Any) -> Any:
+        require_backend(self, "tensorflow")
         return (self._train if training else self._infer)(inputs, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

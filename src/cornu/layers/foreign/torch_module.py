@@ -11,7 +11,7 @@ from cornu.base import tree
 from cornu.base.errors import ArgumentError, StateError
 from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
-from cornu.layers.foreign.jax_layer import require_backend
+from cornu.layers.checks import require_backend
 from cornu.layers.foreign.tensor_variable import live_in
 from cornu.layers.layer import Layer
 
