@@ -227,6 +227,26 @@ def test_an_outer_autocast_changes_no_model(eagerly):
         assert made(X).dtype == made.as_torch()(torch.from_numpy(X)).dtype == torch.float32
 
 
+SEEN = RNG.random((2, 1, 5, 6)) > 0.3
+SEEN[0, :, 2] = False  # a query that sees nothing
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bias": RNG.random((1, 4, 5, 6), "float32")}, {"is_causal": True}], ids=["plain", "bias", "causal"]
+)
+@pytest.mark.parametrize("mask", [None, SEEN], ids=["all", "some"])
+def test_the_kernel_of_attention_and_its_gradient_are_the_formulas(options, mask):
+    q, k = (torch.from_numpy(RNG.normal(size=size).astype("float32")) for size in ((2, 5, 4, 8), (2, 6, 2, 8)))
+
+    def attended(flash):
+        options_ = {"mask": mask, "flash_attention": flash, **options}
+        return ops.vjp(lambda q, k: ops.dot_product_attention(q, k, k, **options_), q, k)
+
+    (fused, back), (formula, slowly_back) = attended(True), attended(False)
+    torch.testing.assert_close(fused, formula, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(back(fused), slowly_back(fused), rtol=1e-4, atol=1e-5)
+
+
 def test_second_derivatives_of_what_has_fused_kernels():
     """Where a kernel has no second derivative the formula steps in."""
     keras.utils.set_random_seed(0)

@@ -571,17 +571,25 @@ class TorchBackend(Backend):
             return None  # it has no second derivative
         if self._inferring:
             return query.new_empty(*query.shape[:-1], value.shape[-1])
+        if is_causal and (mask is not None or bias is not None):
+            causal = torch.ones(query.shape[1], key.shape[1], dtype=torch.bool).tril()
+            mask, is_causal = causal if mask is None else causal.logical_and(mask), False
+        blind = None
         if mask is not None:
-            hidden = torch.where(mask.bool(), 0.0, -0.7 * 3.4e38)  # not -inf: a query that sees nothing gets the mean
+            blind = mask.logical_not().all(-1, keepdim=True)  # what sees nothing gets the mean, but not by the kernel,
+            hidden = torch.where(mask.logical_or(blind), 0.0, -0.7 * 3.4e38)  # whose gradient is wrong then
             bias = hidden if bias is None else bias + hidden
-        if bias is not None and (is_causal or bias.requires_grad):
+        if bias is not None and bias.requires_grad:
             return None
         bias = bias if bias is None else bias.to(query.dtype)
         q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-        shared = query.shape[2] != key.shape[2]
-        return F.scaled_dot_product_attention(q, k, v, bias, 0.0, is_causal, scale=scale, enable_gqa=shared).transpose(
-            1, 2
+        found = F.scaled_dot_product_attention(
+            q, k, v, bias, 0.0, is_causal, scale=scale, enable_gqa=query.shape[2] != key.shape[2]
         )
+        if blind is not None:
+            means = v.mean(2, keepdim=True).repeat_interleave(query.shape[2] // key.shape[2], 1)
+            found = torch.where(blind, means, found)
+        return found.transpose(1, 2)
 
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
