@@ -227,6 +227,25 @@ def test_an_outer_autocast_changes_no_model(eagerly):
         assert made(X).dtype == made.as_torch()(torch.from_numpy(X)).dtype == torch.float32
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU has no bfloat16")
+def test_half_precision_reaches_kernels_of_bfloat16_and_images_are_not_copied(capfd):
+    policy = {"dtype": "mixed_bfloat16"}
+    made = keras.Sequential(
+        [layers.Conv2D(16, 3, padding="same", **policy), layers.Flatten(), layers.Dense(8, **policy)]
+    )
+    made.compile("sgd", "mse")
+    images = RNG.random((4, 16, 16, 8), "float32")
+    made.fit(images, np.zeros((4, 8)), verbose=0)
+    capfd.readouterr()
+    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+        made.fit(images, np.zeros((4, 8)), verbose=0)
+    ran = [line.split(",") for line in capfd.readouterr().out.splitlines() if ",exec,cpu," in line]
+    for kind, problem in (("convolution", "ic8oc16"), ("matmul", "4x4096:4096x8")):
+        (forward,) = (line for line in ran if kind in line and problem in line[-2] and "backward_weights" not in line)
+        assert "src:bf16" in ",".join(forward)
+    assert {line[-2] for line in ran if "reorder" in line} <= {"16x8x3x3"}  # the kernel alone takes another form
+
+
 SEEN = RNG.random((2, 1, 5, 6)) > 0.3
 SEEN[0, :, 2] = False  # a query that sees nothing
 

@@ -156,6 +156,10 @@ def test_a_parameter_that_somebody_holds_is_the_weight():
     statistics = dict(parent.named_buffers())
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(X, Y, verbose=0)
+    seen = parent.state_dict()
+    copies = copy.deepcopy(seen)
+    model.fit(X, Y, verbose=0)
+    torch.testing.assert_close(seen, copies, rtol=0, atol=0)
     weights = [*model.trainable_weights, *model.non_trainable_weights]
     for value, weight in zip([*held, *statistics.values()], weights, strict=True):
         np.testing.assert_array_equal(value.detach(), weight.numpy())

@@ -20,6 +20,8 @@ class TensorVariable(Variable):
 
     tensor: torch.Tensor
     _elsewhere: Any = None
+    _shared = property(lambda self: True, lambda self, value: None)  # type: ignore[assignment]
+    """Always: whoever holds what was in the tensor, `state_dict` for one, keeps it when `fit` writes."""
 
     @property
     def _value(self) -> Any:  # type: ignore[override]
@@ -49,7 +51,7 @@ def live_in(variable: Variable, tensor: torch.Tensor) -> None:
     """Let the variable be what is in the tensor from now on."""
     variable.__dict__.pop("_value", None)
     variable.__class__ = TensorVariable
-    variable.tensor, variable._shared = tensor, True  # type: ignore[attr-defined]
+    variable.tensor = tensor  # type: ignore[attr-defined]
 
 
 def in_tensor(variable: Variable, learnt: bool = False) -> torch.Tensor:
