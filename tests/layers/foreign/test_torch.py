@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -61,6 +62,16 @@ def test_a_module_trains_in_a_model_as_by_hand():
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
     twin.eval()
     np.testing.assert_allclose(model.predict(X, verbose=0), twin(torch.from_numpy(X)).detach(), rtol=2e-3, atol=2e-3)
+
+
+def test_files_name_weights_as_the_module_does(tmp_path):
+    model, twin = model_around(layers.TorchModuleWrapper(net())), model_around(layers.TorchModuleWrapper(net()))
+    model.fit(X, Y, verbose=0)
+    model.save_weights(tmp_path / "of.weights.h5")
+    with h5py.File(tmp_path / "of.weights.h5") as file:  # in the place where Keras looks
+        assert set(file["layers/torch_module_wrapper/vars"]) == set(net().state_dict())
+    twin.load_weights(tmp_path / "of.weights.h5")
+    np.testing.assert_array_equal(twin.predict(X, verbose=0), model.predict(X, verbose=0))
 
 
 def test_a_module_in_a_functional_model_infers_its_shape():

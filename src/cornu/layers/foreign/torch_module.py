@@ -67,6 +67,15 @@ class TorchModuleWrapper(Layer):
         """The module's parameters."""
         return self.module.parameters(recurse)
 
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Put the weights into `store` by the names that the module has for them, as Keras does."""
+        store.update(self._parameters | self._buffers)
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        """Take the weights from `store` by these names."""
+        for key, variable in (self._parameters | self._buffers).items():
+            variable.assign(store[key])
+
     def get_config(self) -> dict[str, Any]:
         raise StateError(
             f"{self._label()}: a torch module is code, which no configuration holds. Save the weights "
