@@ -231,6 +231,25 @@ def test_a_module_is_exported_and_stands_in_what_is_compiled():
     torch.testing.assert_close(torch.compile(nn.Sequential(module), backend="eager")(x), module(x))
 
 
+class Losses(keras.Model):
+    """Has a weight with the name of an attribute of modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.add_weight((6,), "ones", name="losses")
+
+    def call(self, inputs):
+        return inputs * self.weight
+
+
+def test_names_of_weights_hide_nothing_of_the_module():
+    model = Losses()
+    model(X)
+    module = model.as_torch()
+    assert module.losses == []
+    torch.testing.assert_close(module(torch.from_numpy(X)), torch.from_numpy(X))
+
+
 def test_losses_are_differentiable_and_dtypes_the_layers():
     model = keras.Sequential([keras.Input((6,)), layers.Dense(3, kernel_regularizer="l2")])
     module = model.as_torch()

@@ -36,7 +36,7 @@ class LayerModule(torch.nn.Module):
             learnt = set(layer.trainable_variables)
             initialize(layer.variables)
             for variable in layer.variables:
-                key = _unique(variable.path.replace("/", "_"), self._variables)  # a dot would be another module
+                key = _unique(variable.path.replace("/", "_"), self)  # a dot would be another module
                 self._variables[key] = variable
                 tensor = in_tensor(variable, variable in learnt)
                 if isinstance(tensor, torch.nn.Parameter):
@@ -102,8 +102,8 @@ class LayerModule(torch.nn.Module):
                     tensors[key] = tensor
 
 
-def _unique(key: str, taken: dict[str, Any]) -> str:
+def _unique(key: str, module: torch.nn.Module) -> str:
     count, found = 1, key
-    while found in taken:
+    while hasattr(module, found):  # parameters are attributes
         count, found = count + 1, f"{key}_{count}"
     return found
