@@ -129,6 +129,18 @@ def test_the_compiler_of_pytorch_takes_the_whole_step():
     )
 
 
+def test_the_compiler_is_handed_no_kernel_it_cannot_take(programs, monkeypatch):
+    monkeypatch.setattr(capture, "_compiled", lambda run, moving: run)
+
+    def middle():
+        return layers.Reshape((2, 8)), layers.LSTM(4)
+
+    compiled = losses(model(middle, jit_compile=True), 2)
+    assert "rnn" not in str([program.names for program in programs])  # whose last result is none without gradients
+    np.testing.assert_allclose(compiled, losses(model(middle), 2), rtol=1e-5)
+    assert "rnn" in str([program.names for program in programs])
+
+
 class Looks(layers.Layer):
     """Branches on a value."""
 

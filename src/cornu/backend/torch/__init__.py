@@ -594,8 +594,10 @@ class TorchBackend(Backend):
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array, Array] | None:
-        if self._depth > 1 or (self._inferring and xs.is_cuda):
-            return None  # it has no second derivative
+        if self._depth > 1 or (active.recorder is not None and active.recorder.thorough):
+            return None  # it has no second derivative, and the compiler cannot keep what the first one needs
+        if self._inferring and xs.is_cuda:
+            return None  # cuDNN is asked for addresses
         weights = (
             [kernel.t(), recurrent.t()] if bias is None else [kernel.t(), recurrent.t(), bias, torch.zeros_like(bias)]
         )
