@@ -135,9 +135,9 @@ def test_the_compiler_is_handed_no_kernel_it_cannot_take(programs, monkeypatch):
     def middle():
         return layers.Reshape((2, 8)), layers.LSTM(4)
 
-    compiled = losses(model(middle, jit_compile=True), 2)
+    compiled = losses(model(middle, jit_compile=True), 1)
     assert "rnn" not in str([program.names for program in programs])  # whose last result is none without gradients
-    np.testing.assert_allclose(compiled, losses(model(middle), 2), rtol=1e-5)
+    np.testing.assert_allclose(compiled, losses(model(middle), 1), rtol=1e-5)
     assert "rnn" in str([program.names for program in programs])
 
 
