@@ -7,6 +7,7 @@ import importlib
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -131,6 +132,7 @@ class TorchBackend(Backend):
         chosen = self._devices[name or self.devices()[:2][-1]]  # the first GPU if there is one
         if chosen.type != "cpu" or TorchBackend.device is not None:  # a default costs every creation some µs
             torch.set_default_device(None if chosen.type == "cpu" else chosen)
+            warnings.filterwarnings("ignore", message="RNN module weights are not part")  # see `_for_cudnn`
         TorchBackend.device = None if chosen.type == "cpu" else chosen
         _constant.cache_clear()
 
@@ -603,8 +605,7 @@ class TorchBackend(Backend):
         )
         xs = torch.flip(xs, (0,)) if reverse else xs
         states = (h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous())
-        weights = [w.contiguous() for w in weights]
-        ys, h, c = torch.lstm(xs, states, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
+        ys, h, c = torch.lstm(xs, states, _for_cudnn(weights), bias is not None, 1, 0.0, self._depth > 0, False, False)
         return (torch.flip(ys, (0,)) if reverse else ys), h[0], c[0]
 
     def fused_gru(
@@ -616,8 +617,7 @@ class TorchBackend(Backend):
         if bias is not None:
             weights += [_reset_first(bias[0]), _reset_first(bias[1])]
         xs = torch.flip(xs, (0,)) if reverse else xs
-        weights = [w.contiguous() for w in weights]
-        h = h.unsqueeze(0).contiguous()
+        h, weights = h.unsqueeze(0).contiguous(), _for_cudnn(weights)
         ys, h = torch.gru(xs, h, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
         return (torch.flip(ys, (0,)) if reverse else ys), h[0]
 
@@ -1025,6 +1025,14 @@ def _reset_first(x: Array) -> Array:
     z, r, h = torch.chunk(x, 3, -1)
     joined = torch.cat([r, z, h], -1)
     return joined.t() if joined.ndim == 2 else joined
+
+
+def _for_cudnn(weights: list[Array]) -> list[Array]:
+    """The weights as cuDNN's kernel copies them at every call.
+
+    It would take memory that holds them all as it is, but by an address, which a program would keep.
+    """
+    return [w.contiguous() for w in weights] if weights[0].is_cuda else weights
 
 
 def _spread(x: Array, dilation: Sequence[int]) -> Array:
