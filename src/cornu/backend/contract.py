@@ -91,6 +91,10 @@ class Backend(ABC):
     def use_precision(self, name: str | None) -> None:  # noqa: B027 - there may be but one
         """How exactly float32 matrices are multiplied, as `set_matmul_precision` has it; None: its own choice."""
 
+    def exactly(self) -> AbstractContextManager[Any]:
+        """A block whose products are of float32 numbers, whatever the hardware would take for them by itself."""
+        return nullcontext()
+
     # element-wise, one argument
     abs: Unary
     arccos: Unary
@@ -352,6 +356,15 @@ class Backend(ABC):
     def parts(self, size: int, work: int) -> int:
         """Into how many equal parts a computation over so many rows is best cut, of so many numbers in between."""
         return 1
+
+    def fused_batch_norm(
+        self, x: Array, gamma: Array | None, beta: Array | None, axis: int, epsilon: float
+    ) -> tuple[Array, Array, Array] | None:
+        """x less the mean of each channel by its deviation, times gamma, plus beta; the means, the variances; or None.
+
+        Channels are along `axis`; gamma and beta are float32.
+        """
+        return None
 
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool

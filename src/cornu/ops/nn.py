@@ -417,6 +417,17 @@ def batch_normalization(
     return scaled if offset is None else scaled + B.reshape(offset, form)
 
 
+def batch_normalized(x: Array, gamma: Any, beta: Any, axis: int, epsilon: float) -> tuple[Array, Array, Array]:
+    """`batch_normalization` by the moments of x itself, in the dtype of x; and these, in at least float32."""
+    fused = B.fused_batch_norm(x, gamma, beta, axis, epsilon)
+    if fused is not None:
+        return fused
+    wide = widen(x)
+    centre, variance = moments(wide, tuple(i for i in range(x.ndim) if i != axis % x.ndim))
+    scaled = batch_normalization(wide, centre, variance, axis, beta, gamma, epsilon)
+    return B.cast(scaled, standardize_dtype(x.dtype)), centre, variance
+
+
 @op(promotion="float")
 def layer_normalization(
     x: Tensor, gamma: Tensor = None, beta: Tensor = None, axis: Any = -1, epsilon: float | None = None

@@ -72,7 +72,8 @@ def _along(x: Array, weights: Any, axis: int) -> Array:
     """Each vector along the axis times `weights` (size, new size)."""
     letters = "abcdefgh"[: x.ndim]
     weights = B.convert(weights, standardize_dtype(x.dtype))
-    return B.einsum(f"{letters},{letters[axis]}z->{letters.replace(letters[axis], 'z')}", x, weights)
+    with B.exactly():  # pixels of 0 to 255 show TF32
+        return B.einsum(f"{letters},{letters[axis]}z->{letters.replace(letters[axis], 'z')}", x, weights)
 
 
 # scaling: https://entropymine.com/imageworsener/matching/ on sample positions, Keys 1981 for the cubic kernel

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import jax
@@ -149,6 +149,9 @@ class JaxBackend(NamespaceBackend):
     def use_precision(self, name: str | None) -> None:
         jax.config.update("jax_default_matmul_precision", None if name is None else _PRECISIONS[name])  # type: ignore[no-untyped-call]
 
+    def exactly(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._platform == "cpu" else jax.default_matmul_precision("highest")
+
     @property
     def _inferring(self) -> bool:
         return getattr(self._local, "inferring", False)
@@ -256,7 +259,7 @@ class JaxBackend(NamespaceBackend):
         input_dilation: Sequence[int],
         groups: int,
     ) -> Array:
-        if self._platform != "cpu" or self._inferring:
+        if self._inferring or (self._platform != "cpu" and jnp.issubdtype(x.dtype, jnp.inexact)):
             return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
         # On a CPU XLA's gradients are 2 times slower than those of a product of patches, within a device loop 40 times.
         form = tuple(strides), tuple(map(tuple, padding)), tuple(dilation), tuple(input_dilation), groups

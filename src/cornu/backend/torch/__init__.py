@@ -593,6 +593,16 @@ class TorchBackend(Backend):
             found = torch.where(blind, means, found)
         return found.transpose(1, 2)
 
+    def fused_batch_norm(
+        self, x: Array, gamma: Array | None, beta: Array | None, axis: int, epsilon: float
+    ) -> tuple[Array, Array, Array] | None:
+        if self._depth > 1 or any(p is not None and p.dtype is not torch.float32 for p in (gamma, beta)):
+            return None
+        images = torch.movedim(x, axis, 1)
+        found, means, factors = torch.native_batch_norm(images, gamma, beta, None, None, True, 0.0, epsilon)
+        variances = torch.clamp(factors.detach().float() ** -2 - epsilon, min=0)
+        return torch.movedim(found, 1, axis), means.detach().float(), variances
+
     def fused_lstm(
         self, xs: Array, h: Array, c: Array, kernel: Array, recurrent: Array, bias: Array | None, reverse: bool
     ) -> tuple[Array, Array, Array] | None:

@@ -14,6 +14,7 @@ from cornu.layers.checks import axes, fraction
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
+from cornu.ops.nn import batch_normalized
 
 
 class BatchNormalization(Layer):
@@ -92,8 +93,15 @@ class BatchNormalization(Layer):
             self.renorm_stddev = slow("moving_variance", "renorm_stddev")
 
     def call(self, inputs: Array, training: bool | None = None, mask: Any = None) -> Array:
-        x = ops.cast(inputs, result_type(self.compute_dtype, "float32"))
         gamma, beta = self.gamma, self.beta
+        if training and self.trainable and mask is None and not self.renorm:
+            x = ops.cast(inputs, self.compute_dtype)
+            weights = [None if weight is None else weight.value for weight in (gamma, beta)]
+            outputs, mean, variance = batch_normalized(x, *weights, self.axis, self.epsilon)
+            self._follow(self.moving_mean, mean, self.momentum)
+            self._follow(self.moving_variance, variance, self.momentum)
+            return outputs
+        x = ops.cast(inputs, result_type(self.compute_dtype, "float32"))
         if not (training and self.trainable):
             mean, variance = self.moving_mean, self.moving_variance
         else:
