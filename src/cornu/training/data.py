@@ -225,10 +225,11 @@ class BatchData:
         self.class_weight: Any = None
         self.endless = isinstance(source, Iterator)
         self.num_batches: int | None = None
-        if hasattr(source, "cardinality"):  # tf.data
-            count = int(source.cardinality())
+        self.infinite = False
+        if hasattr(source, "cardinality"):  # tf.data; of what is distributed it is a property
+            count = int(source.cardinality() if callable(source.cardinality) else source.cardinality)
             self.num_batches = count if count >= 0 else None
-            self.endless = count == -1
+            self.endless = self.infinite = count == -1
         elif hasattr(source, "__len__"):
             with contextlib.suppress(TypeError):  # a DataLoader of a stream has the method, and no length
                 self.num_batches = len(source)
@@ -267,6 +268,14 @@ class BatchData:
             self._peeked += itertools.islice(self._open(), 1)
         return not self._peeked
 
+    def check_end(self, steps: int | None) -> None:
+        """Raises DataError where nothing would end a pass."""
+        if self.infinite and steps is None:
+            raise DataError(
+                "The data set never ends: give `steps_per_epoch` (to `fit`; `validation_steps` for validation, `steps` "
+                "elsewhere), or end it with `take`."
+            )
+
     def peek(self) -> Batch:
         """The next batch, which will be yielded again."""
         if self.is_over:
@@ -293,6 +302,8 @@ class BatchData:
         if len(sizes) > 1 or 0 in sizes:
             shapes = tree.map_structure(lambda leaf: None if leaf is None else tuple(leaf.shape), (x, y, weight))
             problem = "hold at least one row" if sizes == {0} else "have the same number of rows"
+            if () in map(tuple, [leaf.shape for leaf in present((x, y, weight))]):
+                problem = "have a batch axis (a data set of single rows needs `.batch(32)`)"
             raise DataError(f"All arrays of a batch should {problem}, got shapes {shapes}.")
         return x, y, weight
 
@@ -303,6 +314,7 @@ class BatchData:
 
         No more than `steps` are drawn. Where they are not enough, a source that can be is iterated `again`.
         """
+        self.check_end(steps)
         left = sys.maxsize if steps is None else steps - start
         while left:
             stream, (begun, _) = self._open(), self._passes[-1]

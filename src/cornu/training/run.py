@@ -73,6 +73,8 @@ class Run(Listener):
         if self.held_out is None:
             return
         try:
+            if isinstance(self.held_out, BatchData):
+                self.held_out.check_end(self.validation_steps)
             batch = self.held_out.peek()
             if _form(batch) != _form(trained_on) and not in_jax_form(self.model.test_step):
                 build_by_tracing(self.model, lambda arrays: self.model.test_step(batch_for_step(*arrays)), batch)
