@@ -20,7 +20,7 @@ from cornu.layers import foreign
 from cornu.layers.layer import Layer
 from cornu.models.summary import summary
 from cornu.random.seed import global_generator
-from cornu.training.trainer import Trainer
+from cornu.training.trainer import Trainer, in_own_backend
 
 
 class _Former:
@@ -101,6 +101,7 @@ class Model(Trainer, Layer):
                 layer._backend, layer._engines = backend, {}
         return self
 
+    @in_own_backend
     def as_torch(self) -> Any:
         """The model as a `torch.nn.Module` whose parameters are the model's own; on the backend PyTorch."""
         return foreign.LayerModule(self)
@@ -207,6 +208,7 @@ class Model(Trainer, Layer):
         """The architecture as JSON; `model_from_json` reads it."""
         return json.dumps(configurable.serialize(self), **kwargs)
 
+    @in_own_backend
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, dict[str, Any]]:
         """All state by kind and path: trainable, non-trainable, optimizer and metrics variables."""
         if value_format not in ("backend_tensor", "numpy_array"):

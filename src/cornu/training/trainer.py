@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +44,17 @@ from cornu.training.objective import CompiledLoss, CompiledMetrics, infer_update
 from cornu.training.run import Run, is_verbose, wished_checkpoint
 
 
+def in_own_backend(method: Callable[..., Any]) -> Any:
+    """The method under the backend of its model."""
+
+    @functools.wraps(method)
+    def run(model: Any, *args: Any, **kwargs: Any) -> Any:
+        with config.backend_scope(model._backend):
+            return method(model, *args, **kwargs)
+
+    return run
+
+
 class _Evaluation(Listener):
     """Tells the callbacks of the batches of an evaluation."""
 
@@ -76,6 +88,7 @@ class Trainer:
     _compiled_metrics: CompiledMetrics | None = None
     _engines: Mapping[str, tuple[int, Any, Any]] = MappingProxyType({})
 
+    @in_own_backend
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -172,6 +185,7 @@ class Trainer:
         more = {"training": training} if knows else {}
         return self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **more)
 
+    @in_own_backend
     def compute_loss(
         self,
         x: Any = None,
@@ -250,8 +264,10 @@ class Trainer:
         """Count one batch in the compiled metrics; the results so far."""
         if self._compiled_metrics is not None and y is not None:
             self._compiled_metrics.update_state(y, y_pred, sample_weight)
-        return self.get_metrics_result()
+        results: dict[str, Any] = self.get_metrics_result()
+        return results
 
+    @in_own_backend
     def get_metrics_result(self) -> dict[str, Any]:
         """The results of all metrics so far, by name."""
         results: dict[str, Any] = {}
@@ -290,6 +306,7 @@ class Trainer:
         """The variables of all metrics."""
         return [v for metric in self._engine_metrics() for v in metric.variables]
 
+    @in_own_backend
     def reset_metrics(self) -> None:
         """Set all metrics to their beginning."""
         for metric in self.metrics:
