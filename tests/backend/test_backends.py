@@ -16,7 +16,7 @@ from cornu.backend import B, Backend, contract, current, load
 from cornu.base import config
 from cornu.base.errors import ArgumentError, BackendError, BackendMismatchError, MissingDependencyError
 from cornu.base.spec import Spec
-from cornu.core.variable import Variable
+from cornu.core.variable import Variable, initialize
 
 BACKENDS = ("jax", "torch", "tensorflow", "numpy")
 PROMISED = sorted({*contract.Backend.__annotations__, *(n for n in vars(contract.Backend) if not n.startswith("_"))})
@@ -67,12 +67,14 @@ def test_foreign_arrays_are_named(backend: Backend) -> None:
 
 def test_two_backends_do_not_mix() -> None:
     with config.backend_scope("jax"):
-        array, variable = ops.ones((2,)), Variable(np.ones(2))
+        array, variable, later = ops.ones((2,)), Variable(np.ones(2)), Variable("zeros", shape=(2,))
     with config.backend_scope("numpy"):
         with pytest.raises(BackendMismatchError, match="jax array.*'numpy'.*backend_scope"):
             ops.add(array, 1)
         with pytest.raises(BackendMismatchError, match="belongs to the backend 'jax', the current one is 'numpy'"):
             ops.add(variable, 1)
+        with pytest.raises(BackendMismatchError, match="belongs to the backend 'jax', the current one is 'numpy'"):
+            initialize([variable, later])  # the wrong backend would make its first value
 
 
 def test_scope_nests_and_is_left_after_an_error() -> None:

@@ -18,7 +18,7 @@ from cornu import layers, ops
 from cornu.backend import B
 from cornu.backend.tensorflow import TensorflowBackend, _gains_by_xla
 from cornu.base import config
-from cornu.base.errors import BackendMismatchError, OpError
+from cornu.base.errors import BackendMismatchError, DataError, OpError
 from cornu.core.variable import Variable
 
 RNG = np.random.default_rng(0)
@@ -317,6 +317,103 @@ def test_within_a_function_of_the_user() -> None:
     model = functional()
     expected = model(X)
     np.testing.assert_allclose(tf.function(model)(tf.constant(X)), expected, rtol=1e-5, atol=1e-6)
+
+
+class _Taped(cornu.Model):
+    """As people write it for Keras on TensorFlow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalized, self.out = layers.BatchNormalization(), layers.Dense(3)
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        return self.out(self.normalized(x, training=training))
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+
+def _by_hand(wrap: Callable[[Any], Any]) -> tuple[list[float], cornu.Model]:
+    cornu.utils.set_random_seed(2)
+    model, optimizer = _Taped(), cornu.optimizers.Adam()
+    loss_of = cornu.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model(X)
+
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_of(y, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_weights)
+        optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+        return loss
+
+    run = wrap(step)
+    losses = [float(run(X, Y)) for _ in range(3)]
+    assert int(optimizer.iterations) == 3
+    model.set_weights([0 * w for w in model.get_weights()])  # functions see what happens to weights later
+    np.testing.assert_allclose(run(X, Y), np.log(3), rtol=1e-6)
+    return losses, model
+
+
+def test_tapes_of_the_user_watch_variables() -> None:
+    cornu.utils.set_random_seed(2)
+    model = _Taped()
+    model.compile("adam", cornu.losses.SparseCategoricalCrossentropy(from_logits=True))
+    expected = model.fit(X, Y, batch_size=50, epochs=3, verbose=0).history["loss"]
+    assert expected[2] < expected[1] < expected[0]
+    np.testing.assert_allclose(_by_hand(lambda step: step)[0], expected, rtol=1e-5)
+    losses, model = _by_hand(tf.function)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    outputs = model.predict(X, verbose=0)
+    assert repr(model.to_backend("jax").trainable_variables[0]).startswith("<Variable path=")
+    np.testing.assert_allclose(model.predict(X, verbose=0), outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_tapes_of_the_user_and_derivatives_of_ours_agree() -> None:
+    model = cornu.Sequential([cornu.Input((3,), dtype="int32"), layers.Embedding(4, 2), layers.LSTM(2)])
+    x = np.array([[1, 2, 1]])
+    variables = model.trainable_variables
+    _, expected = ops.value_and_grad(lambda: ops.sum(model(x) ** 2), variables)()
+    with tf.GradientTape(persistent=True) as tape:
+        loss = tf.reduce_sum(model(x) ** 2)
+    unread = Variable(np.ones(2, "float32"))
+    assert tape.gradient(loss, [unread]) == [None]
+    for ours, theirs in zip(tape.gradient(loss, variables), expected, strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(ours), theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_layers_make_variables_of_tensorflow_in_build() -> None:
+    class Own(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.factor = tf.Variable(tf.ones(shape[-1]))
+
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            return x * self.factor
+
+    model = cornu.Sequential([Own(), layers.Activation("relu")])  # built while it is traced
+    np.testing.assert_allclose(model.predict(X, verbose=0), np.maximum(X, 0))
+
+
+def test_data_sets_that_are_distributed_or_never_end_or_have_no_batches() -> None:
+    rows = tf.data.Dataset.from_tensor_slices((X, Y))
+    model = compiled(cornu.Sequential([layers.Dense(3, activation="softmax")]), jit_compile=False)
+    one = tf.distribute.MirroredStrategy(["/cpu:0"])
+    assert np.isfinite(model.fit(one.experimental_distribute_dataset(rows.batch(16)), verbose=0).history["loss"][0])
+    endless = rows.batch(16).repeat()
+    for call in (
+        lambda: model.fit(endless, verbose=0),
+        lambda: model.fit(X, Y, validation_data=endless, verbose=0),
+        lambda: model.evaluate(endless, verbose=0),
+        lambda: model.predict(endless, verbose=0),
+    ):
+        with pytest.raises(DataError, match="never ends: give `steps_per_epoch`"):
+            call()
+    with pytest.raises(DataError, match=r"should have a batch axis \(a data set of single rows needs `.batch\(32\)`\)"):
+        model.fit(rows, verbose=0)
 
 
 LOOPS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {

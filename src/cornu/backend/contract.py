@@ -303,6 +303,15 @@ class Backend(ABC):
     def undisturbed(self) -> AbstractContextManager[Any] | None:
         """A context that keeps settings of the framework from changing the dtypes of a model; None: there are none."""
         return None
+    keeper: Callable[[Array], Any] | None = None
+    """A variable of the framework's own (`read_value`, `assign`, `handle`) with this value within a function that is
+    compiled by the user; None elsewhere."""
+    tell_tapes: Callable[[Any], None] | None = None
+    """Called with every variable that is read, for the user's tapes to watch it."""
+
+    def is_recorded(self) -> bool:
+        """Whether tapes record what is computed here."""
+        return False
 
     def wait(self, x: Any) -> None:
         """Return when the arrays in the nest `x` are computed."""

@@ -118,22 +118,48 @@ class Variable(Operators):
         return value
 
     def _read(self) -> Array:
-        if self._backend != config.backend():
-            raise BackendMismatchError(
-                f"Variable {self.path!r} belongs to the backend {self._backend!r}, the current one is "
-                f"{config.backend()!r}. Work with it under `cornu.config.backend_scope({self._backend!r})`."
-            )
+        self._check_backend()
+        value = self._found()
+        if (tell := current().tell_tapes) is not None:
+            tell(self)
+        return value
+
+    def _found(self) -> Array:
         scope = context.scope
         while scope is not None:
             if self in scope.values:
                 return scope.values[self]
             scope.read[self] = None
-            if self._value is None and scope.abstract:
+            if self._value is None and scope.abstract and not B.is_recorded():
                 return B.zeros(self.shape, self.dtype)
             scope = scope.parent
         if self._value is None:
             initialize([self])
+        self._keep()
         return self._value
+
+    def _keep(self) -> bool:
+        """Whether a variable of the framework's own keeps the value: from when a function that is not ours uses it."""
+        keeper = current().keeper
+        cell = None if keeper is None else keeper(self._value)
+        if cell is not None:
+            del self._value
+            self._cell, self.__class__ = cell, _Kept
+        return cell is not None
+
+    def _check_backend(self) -> None:
+        if self._backend != config.backend():
+            raise BackendMismatchError(
+                f"Variable {self.path!r} belongs to the backend {self._backend!r}, the current one is "
+                f"{config.backend()!r}. Work with it under `cornu.config.backend_scope({self._backend!r})`."
+            )
+
+    _should_act_as_resource_variable = True
+
+    @property
+    def handle(self) -> Any:
+        """What TensorFlow's tapes know it by."""
+        return self._found()
 
     def numpy(self) -> Any:
         """A copy of the value as a NumPy array."""
@@ -146,6 +172,7 @@ class Variable(Operators):
         if name == self._backend:
             return
         value = None if self._value is None else self.numpy()
+        self.__class__ = Variable
         with config.backend_scope(name):
             self.dtype = B.canonical_dtype(self.dtype)
             self._value = None if value is None else B.convert(value, self.dtype)
@@ -160,13 +187,12 @@ class Variable(Operators):
             scope.values[self] = value
             scope.written[self] = None
             return value
-        if B.is_tracing(value):
+        self._check_backend()
+        if B.is_tracing(value) and not self._keep():
             raise StateError(
                 f"Variable {self.path!r} was assigned a traced value outside of any state scope. Assign it inside a "
                 "layer's or model's call, or return the value from the compiled function."
             )
-        if self._backend != current().name:
-            self._read()  # raises the error that names both
         self._value, self._shared = value, True
         return value
 
@@ -243,6 +269,24 @@ class Variable(Operators):
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, {value}>"
 
 
+class _Kept(Variable):
+    """One whose value a variable of the framework's own keeps."""
+
+    _value = property(lambda self: self._cell.read_value(), lambda self, value: self._cell.assign(value))
+
+    def _keep(self) -> bool:
+        return True
+
+    @property
+    def handle(self) -> Any:
+        """What TensorFlow's tapes know it by."""
+        return self._cell.handle if context.scope is None else self._found()
+
+    def __repr__(self) -> str:
+        with load(self._backend).untraced():
+            return super().__repr__()
+
+
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Variable) else value
 
@@ -252,6 +296,8 @@ def initialize(variables: Iterable[Variable]) -> None:
     waiting = [v for v in dict.fromkeys(variables) if v._value is None]
     if not waiting:
         return
+    for variable in waiting:
+        variable._check_backend()
     scope, context.scope = context.scope, None
     cast_to, context.autocast = context.autocast, None
     try:

@@ -399,11 +399,12 @@ class Layer(Configurable):
         wanted = _positional_parameters(type(self).build)
         before, context.names = context.names, self._names()
         try:
-            if len(wanted) <= 1 or not all(name.endswith("_shape") for name in wanted):
-                self.build(next(iter(shapes.values())))
-            else:
-                by_name = {f"{name}_shape": shape for name, shape in shapes.items()}
-                self.build(**{name: by_name[name] for name in wanted if name in by_name})
+            with B.untraced():
+                if len(wanted) <= 1 or not all(name.endswith("_shape") for name in wanted):
+                    self.build(next(iter(shapes.values())))
+                else:
+                    by_name = {f"{name}_shape": shape for name, shape in shapes.items()}
+                    self.build(**{name: by_name[name] for name in wanted if name in by_name})
         finally:
             context.names = before
 

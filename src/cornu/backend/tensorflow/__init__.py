@@ -12,6 +12,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting lines, unless
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.autograph.core import config as autograph
+from tensorflow.python.eager import record
+from tensorflow.python.eager import tape as tapes
 
 from cornu.backend.contract import Array, Backend, Pairs
 from cornu.backend.memory import keep_freed_memory
@@ -40,6 +43,8 @@ class TensorflowBackend(NamespaceBackend):
     def __init__(self) -> None:
         Backend.__init__(self)
         keep_freed_memory(one_heap=True)
+        # Of functions of the user that call ours AutoGraph shall not rewrite ours.
+        autograph.CONVERSION_RULES = (autograph.DoNotConvert("cornu"), *autograph.CONVERSION_RULES)
         for name, fn in primitives.ALL.items():
             setattr(self, name, fn)
         self._scalars: dict[Any, Array] = {}
@@ -90,7 +95,7 @@ class TensorflowBackend(NamespaceBackend):
         self.check_foreign(x)
         if isinstance(x, np.ndarray | np.generic):
             array = np.asarray(x)
-        elif isinstance(x, tf.Variable) or _holds_tensors(x):
+        elif isinstance(x, tf.Variable | tf.IndexedSlices) or _holds_tensors(x):
             return self.convert(tf.convert_to_tensor(x), dtype)
         else:
             array = np.asarray(x)
@@ -141,6 +146,19 @@ class TensorflowBackend(NamespaceBackend):
     def untraced(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = tf.init_scope()
         return context
+
+    def keeper(self, value: Array) -> Any:
+        if tf.executing_eagerly() or self._local.xla is not None:
+            return None
+        with tf.init_scope():
+            return tf.Variable(value)
+
+    def is_recorded(self) -> bool:
+        return bool(record.could_possibly_record())
+
+    def tell_tapes(self, variable: Any) -> None:
+        if variable.trainable and record.could_possibly_record():
+            tapes.variable_accessed(variable)
 
     def is_tracing(self, x: Any) -> bool:
         return isinstance(x, tf.Tensor) and not isinstance(x, _Eager)
@@ -511,17 +529,14 @@ class TensorflowBackend(NamespaceBackend):
         form = _Form()
 
         def flat(*arrays: Array) -> list[Array]:
-            before, self._local.xla = self._local.xla, xla
-            try:
+            with self._local.tracing(xla):
                 return form.take(fn(*given.give(arrays)))
-            finally:
-                self._local.xla = before
 
         traced = tf.function(flat, autograph=False, jit_compile=xla or None)
         return traced.get_concrete_function(*map(tf.type_spec_from_value, arrays)), form
 
     def abstract_eval(self, fn: Callable[..., Any], specs: list[Spec]) -> Any:
-        with tf.__internal__.FuncGraph("inference").as_default():
+        with tf.__internal__.FuncGraph("inference").as_default(), self._local.tracing(bool(self._local.xla)):
             found = fn([_placeholder(spec) for spec in specs])
         return tree.map_structure(_spec, found)
 
@@ -585,10 +600,20 @@ def _or_else(program: Any, make: Callable[[], Any]) -> Callable[..., Any]:
 
 
 class _Local(threading.local):
-    """What is going on in this thread: how many differentiations, and whether for XLA, which misses a kernel."""
+    """What of ours is going on in this thread: how many differentiations, a trace, whether for XLA, which misses a
+    kernel."""
 
     depth = 0
-    xla = misses_kernel = False
+    xla: bool | None = None  # None: no trace
+    misses_kernel = False
+
+    @contextmanager
+    def tracing(self, xla: bool) -> Iterator[None]:
+        before, self.xla = self.xla, xla
+        try:
+            yield
+        finally:
+            self.xla = before
 
     @contextmanager
     def differentiating(self) -> Iterator[None]:
