@@ -53,6 +53,8 @@ def _info() -> int:
         if importlib.util.find_spec(name):
             package = importlib.metadata.packages_distributions()[name][0]  # tensorflow comes as several
             print(f"  {name} {importlib.metadata.version(package)}")
+    for point in importlib.metadata.entry_points(group="cornu.backends"):
+        print(f"  {point.name} by {point.value}")
     print(f"backend {config.backend()}, floatx {config.floatx()}, image_data_format {config.image_data_format()}")
     print(f"home {config.home()}")
     return 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import jax.numpy as jnp
 import numpy as np
@@ -99,27 +103,82 @@ def test_numpy_says_that_it_does_not_train() -> None:
         ops.value_and_grad(ops.sum)(np.ones(3, "float32"))
 
 
-def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cornu import backend as package
+@pytest.mark.parametrize(("name", "package"), [("jax", "jax"), ("torch", "'cornu[torch]'"), ("numpy", "scipy")])
+def test_missing_package(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cornu import backend as module
 
-    monkeypatch.setattr(package, "_loaded", {})
-    monkeypatch.delitem(sys.modules, "cornu.backend.jax")
-    monkeypatch.setitem(sys.modules, "cornu.backend.jax", None)
-    with pytest.raises(MissingDependencyError, match=r"backend 'jax' needs the package .*pip install 'cornu\[jax\]'"):
-        load("jax")
+    monkeypatch.setattr(module, "_loaded", {})
+    monkeypatch.delitem(sys.modules, f"cornu.backend.{name}", raising=False)
+    for missing in ("jax", "torch", "scipy"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(
+        MissingDependencyError, match=rf"backend '{name}' needs a package: .*pip install {re.escape(package)}`"
+    ):
+        load(name)
+
+
+def test_threads_that_are_first_get_one_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cornu import backend as module
+
+    monkeypatch.setattr(module, "_loaded", {})
+    with ThreadPoolExecutor(4) as pool:
+        start = Barrier(4)
+        found = list(pool.map(lambda _: start.wait() < 4 and load("numpy"), range(4)))
+    assert set(found) == {load("numpy")}
+
+
+def announce(folder: Path, name: str, value: str) -> None:
+    """What an installer writes for a package that announces a backend."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[cornu.backends]\nmirror = {value}\n")
 
 
 def test_a_package_may_announce_a_backend(tmp_path: Path) -> None:
-    info = tmp_path / "mirror-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mirror\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[cornu.backends]\nmirror = mirror:MirrorBackend\n")
+    announce(tmp_path, "mirror", "mirror:MirrorBackend")
     (tmp_path / "mirror.py").write_text(
         "from cornu.backend.numpy import NumpyBackend\nclass MirrorBackend(NumpyBackend):\n    name = 'mirror'\n"
     )
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport cornu, cornu.ops as ops\n"
-        "from cornu.backend import B\ncornu.config.set_backend('mirror'); print(B.name, ops.sum([1.0, 2.0]))"
+        "import cornu, cornu.cli, cornu.ops as ops\nfrom cornu.backend import B\nprint(B.name, ops.sum([1.0, 2.0]))\n"
+        "cornu.cli.main(['info'])\n"
+        "import importlib.metadata; importlib.metadata.entry_points = None  # it takes 10 ms and is not asked again\n"
+        "with cornu.config.backend_scope('mirror'): print('scope')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == ["mirror", "3.0"]
+    environment = {**os.environ, "CORNU_BACKEND": "mirror", "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[0] == "mirror 3.0"
+    assert "  mirror by mirror:MirrorBackend\nbackend mirror," in done.stdout
+    assert done.stdout.splitlines()[-1] == "scope"
+
+
+MIRROR = "from cornu.backend.numpy import NumpyBackend\nclass Mirror(NumpyBackend):\n    "
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("import library_of_mirrors", MissingDependencyError, r"mirror:Mirror, needs .*'library_of_mirrors'.*Install"),
+        ("raise ValueError('dark')", BackendError, "'mirror' cannot be made by mirror:Mirror: dark"),
+        ("class Morror: pass", BackendError, "no attribute 'Mirror'"),
+        ("from cornu.backend import Backend as Mirror", BackendError, "abstract methods? .*value_and_grad"),
+        ("class Mirror: name = 'mirror'", BackendError, "should be a class derived from cornu.backend.Backend"),
+        (MIRROR + "pass", BackendError, "with `name = 'mirror'`, got Mirror with the name 'numpy'"),
+        (MIRROR + "name = 'mirror'", BackendError, "announced as mirror:Mirror and as other:Mirror. Uninstall"),
+    ],
+)
+def test_a_package_whose_backend_is_broken(
+    text: str, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mirror", raising=False)
+    monkeypatch.setattr(config, "_found", [*config._found])
+    announce(tmp_path, "mirror", "mirror:Mirror")
+    if "Uninstall" in message:
+        announce(tmp_path, "other", "other:Mirror")
+    (tmp_path / "mirror.py").write_text(text)
+    with pytest.raises(error, match=message), config.backend_scope("mirror"):
+        ops.exp(1.0)

@@ -17,7 +17,7 @@ from cornu.backend.contract import Array, Backend
 from cornu.backend.memory import lasting as _lasting
 from cornu.base import config
 from cornu.base.config import local, settings
-from cornu.base.errors import MissingDependencyError, bad_choice
+from cornu.base.errors import BackendError, MissingDependencyError, bad_choice
 from cornu.base.lazy import lazy_names
 
 # Those of Keras 1 and 2. Once used they stand in this module, where the built-in `abs`, `all` and so on are hidden.
@@ -75,24 +75,47 @@ _loaded: dict[str | None, Backend] = {}
 def load(name: str) -> Backend:
     """The backend called `name`, imported on first use; built in or announced by the entry point `cornu.backends`."""
     if name not in _loaded:
-        try:
-            with _lasting():
-                if name in _BUILT_IN:
-                    cls = getattr(importlib.import_module(f"cornu.backend.{name}"), _BUILT_IN[name])
-                else:
-                    (cls,) = (point.load() for point in entry_points(group="cornu.backends", name=name))
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(
-                f"The backend {name!r} needs the package {error.name!r}: `pip install 'cornu[{name}]'`."
-            ) from error
-        except ValueError:
-            raise bad_choice("backend", name, config.known_backends()) from None
-        backend = _loaded[name] = cls()
+        with _lasting():
+            backend = _built_in(name) if name in _BUILT_IN else _announced(name)
         if settings.device is None or settings.device in backend.devices():
             backend.use_device(settings.device)
         if settings.matmul_precision is not None:
             backend.use_precision(settings.matmul_precision)
+        _loaded.setdefault(name, backend)  # another thread may have been first
     return _loaded[name]
+
+
+def _built_in(name: str) -> Backend:
+    try:
+        made: Backend = getattr(importlib.import_module(f"cornu.backend.{name}"), _BUILT_IN[name])()
+    except ModuleNotFoundError as error:
+        package = f"'cornu[{name}]'" if name in ("torch", "tensorflow") else error.name or name
+        raise MissingDependencyError(
+            f"The backend {name!r} needs a package: {error}. `pip install {package}` brings it."
+        ) from error
+    return made
+
+
+def _announced(name: str) -> Backend:
+    """The backend of another package, whose mistakes are told as its own."""
+    points = {point.value: point for point in entry_points(group="cornu.backends", name=name)}
+    if not points:
+        raise bad_choice("backend", name, config.known_backends())
+    if len(points) > 1:
+        raise BackendError(f"The backend {name!r} is announced as {' and as '.join(points)}. Uninstall all but one.")
+    ((value, point),) = points.items()
+    try:
+        backend = point.load()()
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"The backend {name!r}, {value}, needs a package: {error}. Install it.") from error
+    except Exception as error:
+        raise BackendError(f"The backend {name!r} cannot be made by {value}: {error}") from error
+    if not isinstance(backend, Backend) or getattr(backend, "name", None) != name:
+        raise BackendError(
+            f"The backend {name!r}, {value}, should be a class derived from cornu.backend.Backend with "
+            f"`name = {name!r}`, got {type(backend).__name__} with the name {getattr(backend, 'name', None)!r}."
+        )
+    return backend
 
 
 def current() -> Backend:

@@ -22,6 +22,8 @@ from cornu.base.errors import ArgumentError, bad_choice
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _FORMATS = ("channels_last", "channels_first")
 _BUILT_IN_BACKENDS = ("jax", "torch", "tensorflow", "numpy")
+_found = [*_BUILT_IN_BACKENDS]
+"""Names of backends that are known to be there, those of other packages once they were asked for."""
 
 
 def home() -> Path:
@@ -176,8 +178,10 @@ def _choose() -> str:
 
 
 def _check_backend(name: str) -> str:
-    if name not in _BUILT_IN_BACKENDS and name not in known_backends():
-        raise bad_choice("backend", name, known_backends())
+    if name not in _found:  # looking for entry points takes 10 ms, and a model's methods enter its backend
+        if name not in (known := known_backends()):
+            raise bad_choice("backend", name, known)
+        _found.append(name)
     return name
 
 
