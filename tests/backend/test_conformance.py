@@ -7,8 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from cornu.testing.conformance import conftest
 
 
 def conformance(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -23,7 +26,6 @@ def conformance(*arguments: str, folder: Path) -> subprocess.CompletedProcess[st
     ("line", "returncode", "message"),
     [
         ("exp(2x3)  # not true", 1, "not true"),  # it passes, which fails the run
-        ("exp(2x3)", 4, r"no reason .* after exp\(2x3\)"),
         ("# nothing fails", 0, "passed"),
     ],
 )
@@ -34,3 +36,25 @@ def test_known_failures(line: str, returncode: int, message: str, tmp_path: Path
     done = conformance("--backend", "numpy", *selected, folder=tmp_path)
     assert done.returncode == returncode, done.stdout + done.stderr
     assert re.search(message, done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("exp(2x3)", r"no reason .* after exp\(2x3\)"),
+        ("test_value:exp(2x3)  # misspelt", r"no such case as test_value:exp\(2x3\)"),
+        (None, "There is no file of known failures .*failures.txt"),
+    ],
+)
+def test_wrong_lists_are_refused(line: str | None, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "failures.txt"
+    if line is not None:
+        file.write_text(line)
+    with pytest.raises(pytest.UsageError, match=message):
+        conftest.known_failures("numpy", str(file))
+
+
+def test_an_unknown_backend_is_told_once() -> None:
+    config = SimpleNamespace(getoption=lambda name, default: ["numpi"])
+    with pytest.raises(pytest.UsageError, match="Did you mean 'numpy'"):
+        conftest.pytest_collection_modifyitems(config, [])  # type: ignore[arg-type]

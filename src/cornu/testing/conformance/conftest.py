@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cornu.backend import load
 from cornu.base import config
+from cornu.base.errors import CornuError
+from cornu.testing.conformance.cases import CASES
 from cornu.testing.plugin import add_options
 
 BUILT_IN = ("jax", "torch", "tensorflow", "numpy")
@@ -21,14 +24,21 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def known_failures(backend: str, file: str | None) -> dict[str, str]:
     """The reasons by case, from a file of lines `case-id  # reason`; other lines are comments."""
     path = Path(file) if file else Path(__file__).with_name(f"known_failures_{backend}.txt")
-    if not file and not path.exists():
+    if not path.exists():
+        if file:
+            raise pytest.UsageError(f"There is no file of known failures {path}.")
         return {}
     lines = [line for line in path.read_text("utf-8").splitlines() if line.strip() and not line.startswith("#")]
     parts = [line.partition("  # ") for line in lines]
     unexplained = [case for case, _, reason in parts if not reason.strip()]
     if unexplained:
         raise pytest.UsageError(f"{path}: no reason (two blanks, `#` and a text) after {', '.join(unexplained)}")
-    return {case.strip(): reason.strip() for case, _, reason in parts}
+    ids = {case.id for case in CASES}
+    known = ids | {f"{test}:{case}" for test in ("test_values", "test_specs", "test_gradient") for case in ids}
+    found = {case.strip(): reason.strip() for case, _, reason in parts}
+    if strange := found.keys() - known:
+        raise pytest.UsageError(f"{path}: there is no such case as {', '.join(sorted(strange))}")
+    return found
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,6 +48,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for name in config.getoption("--backend", default=None) or ():
+        try:
+            load(name)
+        except CornuError as error:  # rather than thousands of times
+            raise pytest.UsageError(str(error)) from error
     here = Path(__file__).parent
     failures: dict[str, dict[str, str]] = {}
     for item in items:
