@@ -10,9 +10,10 @@ import safetensors.numpy
 
 import cornu
 from cornu import layers, saving
+from cornu.backend import B
 from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, CorruptFileError, ShapeError, StateError, UnknownNameError
-from tests.backends import TRAINING
+from tests.backends import BACKENDS, TRAINING
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
@@ -150,6 +151,33 @@ def test_weights_come_back(model, make, name: str, tmp_path: Path) -> None:
     other.build((None, 4))
     other.load_weights(tmp_path / name)
     same(other, model)
+
+
+@pytest.mark.parametrize("make", [normalised], indirect=True, ids=["normalised"])
+def test_what_one_backend_wrote_the_others_read(model, make, backend, tmp_path: Path) -> None:
+    """Models with their optimizers, and weights."""
+    outputs = model.predict(X, verbose=0)
+    state = [v.numpy() for v in (*model.weights, *model.optimizer.variables)]
+    for name in ("m.keras", "m.h5"):
+        model.save(tmp_path / name)
+    for name in ("w.weights.h5", "w.h5", "w.safetensors"):
+        model.save_weights(tmp_path / name)
+    for reader in BACKENDS:
+        with backend_scope(reader):
+            other = make()
+            other.build((None, 4))
+            for name in ("m.keras", "m.h5", "w.weights.h5", "w.h5", "w.safetensors"):
+                if name.startswith("m"):
+                    again = cornu.models.load_model(tmp_path / name)
+                    found = [*again.weights, *again.optimizer.variables]
+                else:
+                    other.set_weights([0 * w for w in model.get_weights()])
+                    other.load_weights(tmp_path / name)
+                    found = other.weights
+                assert {v.backend for v in found} == {reader}
+                for mine, theirs in zip(found, state, strict=name.startswith("m")):
+                    np.testing.assert_array_equal(mine.numpy(), theirs)
+            np.testing.assert_allclose(B.to_numpy(again(X)), outputs, rtol=1e-4, atol=1e-6)
 
 
 def test_weights_come_back_from_the_file_of_a_model(tmp_path: Path) -> None:
