@@ -13,6 +13,7 @@ import torch
 
 from cornu import constraints, ops, optimizers
 from cornu.backend import B
+from cornu.base import config
 from cornu.base.config import backend_scope
 from cornu.base.errors import ArgumentError, CornuError, ShapeError, StateError, UnknownNameError
 from cornu.core.state import functional, initialize
@@ -297,6 +298,25 @@ def test_norms_in_float64(backend: str) -> None:
     variable = Variable(np.zeros(2), dtype="float64")
     optimizers.SGD(1.0, clipnorm=1.0).apply([np.full(2, 1e30)], [variable])  # whose squares float32 does not hold
     np.testing.assert_allclose(variable.numpy(), [-(0.5**0.5)] * 2)
+
+
+@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
+def test_steps_in_float64(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config.settings, "floatx", "float64")
+    for name in NAMES:
+        for rate in (0.01, optimizers.schedules.ExponentialDecay(0.01, 5, 0.9)):
+            found = []
+            for where in (backend, "numpy"):
+                with backend_scope(where):
+                    optimizer, variable = (
+                        getattr(optimizers, name)(rate, weight_decay=0.1),
+                        Variable(KERNEL, dtype="float64"),
+                    )
+                    for gradients in GRADS[:2]:
+                        optimizer.apply([gradients[0].astype("float64")], [variable])
+                    found.append(variable.numpy())
+            assert found[0].dtype == "float64"
+            np.testing.assert_allclose(found[0], found[1], rtol=1e-7)  # schedules compute in float32
 
 
 def test_learning_rate_as_a_function() -> None:

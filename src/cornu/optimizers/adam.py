@@ -177,7 +177,7 @@ class Nadam(_Moments):
         """Make the slots."""
         if not self.built:
             super().build(variables)
-            self._product = self.add_variable((), "ones", "float32", name="momentum_product")
+            self._product = self.add_variable((), "ones", self._scalars, name="momentum_product")
 
     def _factors(self) -> tuple[Array, Array, Array]:
         t = self._steps()

@@ -118,6 +118,7 @@ class Optimizer(Configurable):
         self._undecayed: list[Any] = []
         self._per_step: list[Any] | None = None
         self._learning_rate: Any = None
+        self._scalars = "float64" if config.floatx() == "float64" else "float32"  # the dtype of rates and corrections
         self._iterations = self.add_variable((), dtype="int32", name="iteration")
         if isinstance(learning_rate, dict):
             learning_rate = configurable.deserialize(learning_rate)
@@ -125,9 +126,8 @@ class Optimizer(Configurable):
             self._learning_rate = learning_rate
         else:
             rate = _rate(learning_rate, kind)
-            dtype = "float64" if config.floatx() == "float64" else "float32"
             self._learning_rate = self.add_variable(
-                (), lambda shape, dtype: np.asarray(rate, dtype), dtype, name="learning_rate"
+                (), lambda shape, dtype: np.asarray(rate, dtype), self._scalars, name="learning_rate"
             )
 
     def _legacy(self, learning_rate: Any, kwargs: dict[str, Any]) -> Any:
@@ -236,7 +236,7 @@ class Optimizer(Configurable):
 
     def _steps(self) -> Array:
         """Which step this is, from 1, as a float scalar."""
-        return B.cast(self._count(), "float32") + 1
+        return B.cast(self._count(), self._scalars) + 1
 
     def _count(self) -> Array:
         count = self.iterations
@@ -415,7 +415,7 @@ class Optimizer(Configurable):
     def _update(self, pairs: list[tuple[Array, Variable]]) -> None:
         variables = [variable for _, variable in pairs]
         rate = self.learning_rate
-        rate = B.convert(rate.value if isinstance(rate, Variable) else rate)
+        rate = B.convert(rate.value if isinstance(rate, Variable) else rate, self._scalars)
         grads = self._clip([gradient for gradient, _ in pairs])
         if self.weight_decay:
             for variable in filter(self._decays, variables):
