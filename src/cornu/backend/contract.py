@@ -39,8 +39,9 @@ class Backend(ABC):
 
     They return NotImplemented for arguments that they do not take.
     """
-    probe_sizes: tuple[int, int]
-    """Two sizes that stand for unknown dimensions when shapes are inferred; large where nothing is computed."""
+    probe_sizes: tuple[int, int] = (10_080, 20_160)
+    """Two sizes that stand for unknown dimensions when shapes are inferred: large, so that no real one equals them,
+    where nothing is computed; small where something is."""
 
     errors: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError)
     """What the framework raises for bad arguments."""

@@ -74,7 +74,6 @@ class TorchBackend(Backend):
     name = "torch"
     array_types = (torch.Tensor,)
     sparse_types = (SparseTensor,)
-    probe_sizes = (10080, 20160)  # nothing is computed: large, so that no real size equals them
     device: ClassVar[torch.device | None] = None
     """Where arrays of the host go; None: they stay."""
 
