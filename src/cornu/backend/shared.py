@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cornu.backend.contract import Array, Backend, Pairs
+from cornu.base.dtypes import standardize_dtype
 
 _SAME_NAME = """
 abs arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil conj cos cosh exp expm1 floor imag isfinite isinf isnan log
@@ -103,7 +104,7 @@ class NamespaceBackend(Backend):
         Over (8, 28, 28, 128) by 3×3 it takes 0.5 ms, the product of gathered patches 70, XLA's own convolution 21.
         """
         *window, _, filters = kernel.shape
-        dtype = str(x.dtype)
+        dtype = standardize_dtype(x.dtype)
         wide = "float32" if dtype in ("bfloat16", "float16") else dtype
         images = [self.repeat(self.cast(x, wide), multiplier, -1)]
         for axis, (width, stride, gap) in enumerate(zip(window, strides, dilation, strict=True), 1):

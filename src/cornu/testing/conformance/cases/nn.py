@@ -187,6 +187,7 @@ CONVOLUTIONS = [
         C("depthwise_conv", (x(4, *size, 3), x(*window, 3, 2)), oracles.depthwise_conv, options, dtypes=dtypes)
         for size, window, options, dtypes in (
             ((6,), (3,), {}, FLOATS),
+            ((7,), (3,), {"padding": "same", "strides": 2}, FLOATS),
             ((5, 5), (3, 3), {"padding": "same", "strides": 2}, ONE),
             ((6, 6), (2, 3), {"dilation_rate": (2, 1)}, ONE),
         )
