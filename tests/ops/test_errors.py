@@ -89,6 +89,19 @@ def test_the_same_error_from_every_path(name, backend, monkeypatch):
     assert re.search(expected, text), text
 
 
+@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
+@pytest.mark.parametrize("name", CALLS)
+def test_the_op_is_named_on_every_backend(name, backend):
+    """What the framework says is its own."""
+    call, shapes, _ = CALLS[name]
+    arrays = [np.zeros(shape, "float32") for shape in shapes]
+    with cornu.config.backend_scope("numpy"):
+        expected = message(call, arrays).partition(": ")[2].partition(": ")[0]
+    with cornu.config.backend_scope(backend):
+        for arguments in (arrays, [cornu.KerasTensor(shape) for shape in shapes]):
+            assert message(call, arguments).partition(": ")[2].startswith(expected)
+
+
 @pytest.mark.parametrize("backend", ["jax", "numpy", "torch", "tensorflow"])
 def test_integers_have_no_negative_powers(backend):
     with cornu.config.backend_scope(backend):

@@ -140,7 +140,10 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Array:
     >>> ops.transpose(ops.ones((2, 3, 4))).shape, ops.transpose(ops.ones((2, 3, 4)), (0, 2, 1)).shape
     ((4, 3, 2), (2, 4, 3))
     """
-    return B.transpose(x, tuple(reversed(range(x.ndim))) if axes is None else tuple(axes))
+    order = tuple(reversed(range(x.ndim))) if axes is None else tuple(axes)
+    if sorted(axis % x.ndim for axis in order) != [*range(x.ndim)]:
+        raise ValueError(f"axes should name each of the {x.ndim} axes once, got {order}")
+    return B.transpose(x, order)
 
 
 @op(promotion=None)

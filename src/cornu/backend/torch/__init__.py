@@ -28,6 +28,7 @@ from cornu.backend.memory import keep_freed_memory
 from cornu.backend.torch.capture import Captured, UncapturableError, active, recorded_loop, without_autocast
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
+from cornu.base.errors import OpError
 from cornu.base.spec import Spec
 
 _SAME_NAME = """
@@ -74,6 +75,7 @@ class TorchBackend(Backend):
     name = "torch"
     array_types = (torch.Tensor,)
     sparse_types = (SparseTensor,)
+    errors = (*Backend.errors, RuntimeError)
     device: ClassVar[torch.device | None] = None
     """Where arrays of the host go; None: they stay."""
 
@@ -82,8 +84,8 @@ class TorchBackend(Backend):
             F.linear(x, kernel.t(), bias) if x.is_floating_point() else NotImplemented
         ),
         "relu": lambda x: torch.relu(x) if x.is_floating_point() else _NO,
-        "softmax": lambda x, axis=-1: torch.softmax(x, axis) if isinstance(axis, int) else _NO,
-        "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis) if isinstance(axis, int) else _NO,
+        "softmax": lambda x, axis=-1: torch.softmax(x, _axes(x, axis)[0]) if isinstance(axis, int) else _NO,
+        "log_softmax": lambda x, axis=-1: torch.log_softmax(x, _axes(x, axis)[0]) if isinstance(axis, int) else _NO,
         "silu": F.silu,
         "gelu": lambda x, approximate=True: F.gelu(x, approximate="tanh" if approximate else "none"),
         "layer_normalization": _layer_norm,
@@ -866,7 +868,7 @@ class TorchBackend(Backend):
                     with FakeTensorMode(allow_non_fake_inputs=True):
                         arrays = [torch.empty([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
                         return tree.map_structure(_spec, fn(arrays))
-                except (DataDependentOutputException, RuntimeError) as error:
+                except (DataDependentOutputException, RuntimeError, OpError) as error:
                     if not _looks_at_values(error):
                         raise
                 self._local.inferring = False  # what looks at values is shown some
