@@ -304,6 +304,7 @@ class Backend(ABC):
     def undisturbed(self) -> AbstractContextManager[Any] | None:
         """A context that keeps settings of the framework from changing the dtypes of a model; None: there are none."""
         return None
+
     keeper: Callable[[Array], Any] | None = None
     """A variable of the framework's own (`read_value`, `assign`, `handle`) with this value within a function that is
     compiled by the user; None elsewhere."""
