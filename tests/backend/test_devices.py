@@ -14,6 +14,7 @@ import cornu
 from cornu import config
 from cornu.backend import B, load
 from cornu.base.errors import ArgumentError
+from cornu.testing.conformance.test_ops import CASES, symbols
 
 SCRIPT = """
 import numpy as np
@@ -139,3 +140,16 @@ def test_a_backend_that_is_loaded_later_takes_the_precision() -> None:
     env = {**os.environ, "CORNU_BACKEND": "torch"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_op_infers_on_the_device_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made along the way is made there too: PyTorch lets no two devices meet."""
+    torch = pytest.importorskip("torch")
+    cases = {case.op: case for case in CASES if case.symbolic and case.free() and case.op != "power"}  # looks at signs
+    with config.backend_scope("torch"):
+        monkeypatch.setitem(load("torch")._devices, "gpu:0", torch.device("meta"))
+        with cornu.device("gpu"):
+            for case in cases.values():
+                case.run(cornu.ops, *symbols(case.arrays(case.dtypes[0]), [False] * len(case.free())))
+        monkeypatch.undo()
+        config.set_device(None)

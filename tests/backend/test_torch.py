@@ -297,3 +297,20 @@ def test_second_derivatives_of_what_has_fused_kernels():
 
 def test_the_backend_says_what_it_runs_natively():
     assert {"relu", "softmax", "dense"} <= set(load("torch").native)
+
+
+def test_kernels_whose_results_are_in_lists_are_recorded() -> None:
+    """As the gradients of weights are that cuDNN's recurrent kernels return."""
+
+    @torch.library.custom_op("cornu_tests::two", mutates_args=(), schema="(Tensor x) -> (Tensor, Tensor[])")
+    def two(x):
+        return x + 1, [x * 2, x * 3]
+
+    def fn(x):
+        first, (double, triple) = two(x)
+        return first + double * triple
+
+    with backend_scope("torch"):
+        run = load("torch").compile(fn)
+        for number in (1.0, 2.0, 3.0):
+            assert float(run(torch.tensor(number))) == number + 1 + 6 * number**2

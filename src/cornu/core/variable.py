@@ -172,7 +172,8 @@ class Variable(Operators):
         if name == self._backend:
             return
         value = None if self._value is None else self.numpy()
-        self.__class__ = Variable
+        if isinstance(self, _Kept):
+            self.__class__ = Variable
         with config.backend_scope(name):
             self.dtype = B.canonical_dtype(self.dtype)
             self._value = None if value is None else B.convert(value, self.dtype)

@@ -26,6 +26,7 @@ from cornu.backend import host_random
 from cornu.backend.contract import Array, Axis, Backend, Pairs
 from cornu.backend.memory import keep_freed_memory
 from cornu.backend.torch.capture import Captured, UncapturableError, active, recorded_loop, without_autocast
+from cornu.backend.torch.derivatives import detached, fresh, pull_back, run_with_gradient
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import OpError
@@ -131,10 +132,9 @@ class TorchBackend(Backend):
 
     def use_device(self, name: str | None) -> None:
         chosen = self._devices[name or self.devices()[:2][-1]]  # the first GPU if there is one
-        if chosen.type != "cpu" or TorchBackend.device is not None:  # a default costs every creation some µs
-            torch.set_default_device(None if chosen.type == "cpu" else chosen)
-            warnings.filterwarnings("ignore", message="RNN module weights are not part")  # see `_for_cudnn`
+        # It is named at each creation: PyTorch's default device costs every call some µs, and is one thread's.
         TorchBackend.device = None if chosen.type == "cpu" else chosen
+        warnings.filterwarnings("ignore", message="RNN module weights are not part")  # see `_for_cudnn`
         _constant.cache_clear()
 
     def use_precision(self, name: str | None) -> None:
@@ -173,7 +173,7 @@ class TorchBackend(Backend):
         return torch.imag(x) if x.is_complex() else torch.zeros_like(x)
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
-        return torch.where(condition if isinstance(condition, torch.Tensor) else torch.tensor(condition), a, b)
+        return torch.where(self.convert(condition), a, b)
 
     def maximum(self, a: Any, b: Any) -> Array:
         # Limits that are numbers have a kernel with a simple gradient.
@@ -268,7 +268,7 @@ class TorchBackend(Backend):
             elif part is not None:
                 if isinstance(part, slice) and (part.step or 1) < 0:
                     places = range(x.shape[axis])[part]
-                    x = torch.index_select(x, axis, torch.tensor(list(places), dtype=torch.int64))
+                    x = torch.index_select(x, axis, torch.tensor(list(places), device=x.device))
                     keys[i] = slice(None)
                 axis += 1
         return x[tuple(keys)]
@@ -284,7 +284,7 @@ class TorchBackend(Backend):
         return x
 
     def repeat(self, x: Array, repeats: Any, axis: int | None = None) -> Array:
-        counts = repeats if isinstance(repeats, int) else torch.as_tensor(repeats).long()
+        counts = repeats if isinstance(repeats, int) else torch.as_tensor(repeats, device=TorchBackend.device).long()
         return torch.repeat_interleave(x, counts, axis)
 
     def searchsorted(self, ascending: Array, values: Array, side: str = "left") -> Array:
@@ -367,20 +367,20 @@ class TorchBackend(Backend):
         wanted = _dtype(dtype)
         exact = wanted in (torch.float32, torch.float64, torch.int32, torch.int64)
         if exact:
-            return torch.arange(start, stop, step, dtype=wanted)
-        return torch.arange(start, stop, step, dtype=torch.float64).to(wanted)
+            return torch.arange(start, stop, step, dtype=wanted, device=TorchBackend.device)
+        return torch.arange(start, stop, step, dtype=torch.float64, device=TorchBackend.device).to(wanted)
 
     def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
         if isinstance(value, torch.Tensor):
             return value.to(_dtype(dtype)).expand(tuple(shape)).clone()
-        return torch.full(tuple(shape), value, dtype=_dtype(dtype))
+        return torch.full(tuple(shape), value, dtype=_dtype(dtype), device=TorchBackend.device)
 
     # sparse arrays
 
     def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
         if self._inferring:
-            placeholder = torch.empty(tuple(shape), dtype=values.dtype)
-            placeholder.is_sparse_placeholder = True  # type: ignore[attr-defined]
+            placeholder = values.new_empty(tuple(shape))
+            placeholder.is_sparse_placeholder = True
             return placeholder
         if active.recorder is not None:
             raise UncapturableError("a sparse tensor")
@@ -468,7 +468,7 @@ class TorchBackend(Backend):
 
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         axis %= x.ndim
-        indices = indices if isinstance(indices, torch.Tensor) else torch.tensor(indices)
+        indices = indices if isinstance(indices, torch.Tensor) else torch.tensor(indices, device=x.device)
         at = torch.clamp(indices, 0, max(x.shape[axis] - 1, 0))
         if axis == 0 and x.ndim == 2 and indices.ndim > 1 and x.is_floating_point():
             return F.embedding(at, x)
@@ -494,8 +494,8 @@ class TorchBackend(Backend):
         return x
 
     def _range(self, start: Any, size: int, total: int) -> Array:
-        first = torch.clamp(torch.as_tensor(start), 0, total - size)
-        return torch.arange(size) + first
+        first = torch.clamp(torch.as_tensor(start, device=TorchBackend.device), 0, total - size)
+        return torch.arange(size, device=first.device) + first
 
     def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
         at = [self._range(s, n, total) for s, n, total in zip(starts, update.shape, x.shape, strict=True)]
@@ -575,7 +575,7 @@ class TorchBackend(Backend):
         if self._inferring:
             return query.new_empty(*query.shape[:-1], value.shape[-1])
         if is_causal and (mask is not None or bias is not None):
-            causal = torch.ones(query.shape[1], key.shape[1], dtype=torch.bool).tril()
+            causal = query.new_ones(query.shape[1], key.shape[1], dtype=torch.bool).tril()
             mask, is_causal = causal if mask is None else causal.logical_and(mask), False
         blind = None
         if mask is not None:
@@ -700,7 +700,7 @@ class TorchBackend(Backend):
             counted = recorded_loop(
                 recorder,
                 lambda s: (s[0] + 1, body(s[1])),
-                (torch.zeros((), dtype=torch.int32), state),
+                (self.zeros((), "int32"), state),
                 lambda s: torch.logical_and(s[0] < limit, cond(s[1])),
             )
             return counted[1]
@@ -713,7 +713,7 @@ class TorchBackend(Backend):
         self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
     ) -> tuple[Any, Any]:
         if length == 0 or self._inferring:  # one step tells what the results look like
-            one = tree.map_structure(lambda x: None if x is None else torch.zeros(x.shape[1:], dtype=x.dtype), xs)
+            one = tree.map_structure(lambda x: None if x is None else x.new_zeros(x.shape[1:]), xs)
             carry, y = fn(init, one)
             ys = tree.map_structure(lambda y: None if y is None else y.new_zeros((length, *y.shape)), y)
             return (carry if length else init), ys
@@ -728,11 +728,11 @@ class TorchBackend(Backend):
 
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         if self._inferring:
-            return body(torch.zeros((), dtype=torch.int32), state)
+            return body(self.zeros((), "int32"), state)
         if active.recorder is not None and active.recorder.is_traced(steps, *tree.flatten(state)):
             return recorded_loop(active.recorder, body, state, None, steps)
         for i in range(int(steps)):
-            state = body(torch.tensor(i, dtype=torch.int32), state)
+            state = body(torch.tensor(i, dtype=torch.int32, device=TorchBackend.device), state)
         return state
 
     def vectorized_map(self, fn: Callable[[Any], Any], xs: Any) -> Any:
@@ -752,7 +752,7 @@ class TorchBackend(Backend):
         """The numbers that a function of `host_random`, or its namesake for a CUDA device, draws, as a tensor."""
         if self._inferring:
             shape = args[0] if not isinstance(args[0], int) else (args[0],)
-            return torch.empty(tuple(shape), dtype=_dtype(dtype))
+            return torch.empty(tuple(shape), dtype=_dtype(dtype), device=TorchBackend.device)
         wanted = _dtype(dtype)
         there = getattr(_draws_there(), fn.__name__, None) if key.is_cuda else None
         if there is not None:
@@ -797,23 +797,27 @@ class TorchBackend(Backend):
 
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
         with self._differentiating() as again:
-            leaves = _leaves(values)
+            leaves = fresh(values)
             loss, aux = fn(leaves)
-            gradients = _pull_back([loss], leaves, [_constant(1.0, loss.dtype, False)], again)
-        return ((loss, aux) if again else _detached((loss, aux))), gradients
+            gradients = pull_back([loss], leaves, [_constant(1.0, loss.dtype, False)], again)
+        return ((loss, aux) if again else detached((loss, aux))), gradients
 
     def vjp(
         self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
     ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
         with self._differentiating() as again:
-            leaves = _leaves(values)
+            leaves = fresh(values)
             results, aux = fn(leaves)
 
         def pullback(gradients: list[Array]) -> list[Array]:
             with self._differentiating() as nested:
-                return _pull_back(results, leaves, gradients, again or nested, keep=True)
+                return pull_back(results, leaves, gradients, again or nested, keep=True)
 
-        return (results if again else _detached(results)), pullback, (aux if again else _detached(aux))
+        return (
+            (results if again else detached(results)),
+            pullback,
+            (aux if again else detached(aux)),
+        )
 
     def jvp(
         self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
@@ -822,15 +826,19 @@ class TorchBackend(Backend):
         self._local.depth = self._depth + 1
         try:
             with self._differentiating():
-                leaves = _leaves(values)
+                leaves = fresh(values)
                 results, aux = fn(leaves)
                 seeds = [torch.zeros_like(r).requires_grad_(r.is_floating_point() or r.is_complex()) for r in results]
-                pulled = _pull_back(results, leaves, seeds, True)
-                moved = _pull_back(pulled, seeds, tangents, self._depth > 2)
+                pulled = pull_back(results, leaves, seeds, True)
+                moved = pull_back(pulled, seeds, tangents, self._depth > 2)
         finally:
             self._local.depth -= 1
         outer = self._depth > 0
-        return (results if outer else _detached(results)), moved, (aux if outer else _detached(aux))
+        return (
+            (results if outer else detached(results)),
+            moved,
+            (aux if outer else detached(aux)),
+        )
 
     def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
@@ -842,7 +850,7 @@ class TorchBackend(Backend):
     def custom_gradient(
         self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
     ) -> Callable[..., Any]:
-        return lambda *args: _run_with_gradient(forward, backward, args)
+        return lambda *args: run_with_gradient(forward, backward, args)
 
     def compile(
         self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
@@ -866,14 +874,14 @@ class TorchBackend(Backend):
             with _outside_of_modes():
                 try:
                     with FakeTensorMode(allow_non_fake_inputs=True):
-                        arrays = [torch.empty([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
+                        arrays = _like(specs, torch.empty)
                         return tree.map_structure(_spec, fn(arrays))
                 except (DataDependentOutputException, RuntimeError, OpError) as error:
                     if not _looks_at_values(error):
                         raise
                 self._local.inferring = False  # what looks at values is shown some
                 with torch.no_grad():
-                    arrays = [torch.ones([size or 0 for size in s.shape], dtype=_dtype(s.dtype)) for s in specs]
+                    arrays = _like(specs, torch.ones)
                     return tree.map_structure(_spec, fn(arrays))
         finally:
             self._local.inferring = before
@@ -886,6 +894,11 @@ def _looks_at_values(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _like(specs: list[Spec], make: Callable[..., Array]) -> list[Array]:
+    shapes = [[size or 0 for size in s.shape] for s in specs]
+    return [make(n, dtype=_dtype(s.dtype), device=TorchBackend.device) for n, s in zip(shapes, specs, strict=True)]
 
 
 def _spec(leaf: Any) -> Any:
@@ -918,9 +931,9 @@ def _with_numbers(fn: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fn)
     def call(a: Any, b: Any) -> Any:
         if not isinstance(b, torch.Tensor):
-            b = torch.tensor(b, dtype=a.dtype)
+            b = torch.tensor(b, dtype=a.dtype, device=a.device)
         elif not isinstance(a, torch.Tensor):
-            a = torch.tensor(a, dtype=b.dtype)
+            a = torch.tensor(a, dtype=b.dtype, device=b.device)
         return fn(a, b)
 
     return call
@@ -970,7 +983,7 @@ def _or_nan(decompose: Callable[..., Any]) -> Callable[..., Any]:
             return tuple(found) if isinstance(found := decompose(x), tuple) else found
         except torch.linalg.LinAlgError:
             if x.ndim == 2:
-                like = decompose(torch.eye(*x.shape, dtype=x.dtype))
+                like = decompose(torch.eye(*x.shape, dtype=x.dtype, device=x.device))
                 return tree.map_structure(lambda part: torch.full_like(part, math.nan), like)
             parts = [call(matrix) for matrix in x]
             return tree.map_structure(lambda *parts: torch.stack(parts), *parts)
@@ -1023,7 +1036,7 @@ def _from_numpy(x: np.ndarray[Any, Any]) -> torch.Tensor:
 @functools.lru_cache(maxsize=4096, typed=True)
 def _constant(value: Any, dtype: torch.dtype, negative_zero: bool) -> torch.Tensor:
     with _disable_current_modes():
-        return torch.tensor(value, dtype=dtype)
+        return torch.tensor(value, dtype=dtype, device=TorchBackend.device)
 
 
 def _slice(sizes: tuple[int, ...], x: torch.Tensor, *starts: Any) -> torch.Tensor:
@@ -1055,144 +1068,3 @@ def _spread(x: Array, dilation: Sequence[int]) -> Array:
             spread = spread.reshape(*x.shape[:axis], size * factor, *x.shape[axis + 1 :])
             x = spread.narrow(axis, 0, (size - 1) * factor + 1)
     return x
-
-
-# derivatives
-
-
-def _leaves(values: list[Array]) -> list[Array]:
-    """The values as tensors of their own to differentiate by; those of an outer differentiation stay its."""
-    return [v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in values]
-
-
-def _pull_back(
-    results: Sequence[Array], leaves: list[Array], gradients: Sequence[Array], again: bool, keep: bool = False
-) -> list[Array]:
-    if (quiet := without_autocast()) is not None:
-        with quiet:
-            return _pull_back(results, leaves, gradients, again, keep)
-    pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
-    if not pairs:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    with torch.autograd.set_multithreading_enabled(False):  # what is thread-local holds, for CUDA too
-        found = torch.autograd.grad(
-            [r for r, _ in pairs],
-            leaves,
-            [g.expand(r.shape) for r, g in pairs],
-            retain_graph=keep or again,
-            create_graph=again,
-            allow_unused=True,
-        )
-    return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
-
-
-def _detached(structure: Any) -> Any:
-    return tree.map_structure(
-        lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) and leaf.requires_grad else leaf, structure
-    )
-
-
-class _WithGradient(torch.autograd.Function):
-    """A function whose gradient is given; what it keeps is returned as well, so that it can be differentiated twice."""
-
-    @staticmethod
-    def forward(ctx: Any, call: _Call, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs = call.forward(leaves)
-        ctx.call = call
-        ctx.save_for_backward(*leaves, *outputs)
-        ctx.set_materialize_grads(False)
-        return outputs
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        with config.backend_scope(TorchBackend.name):  # it may run in a thread of its own
-            return (None, *ctx.call.backward(list(ctx.saved_tensors), list(gradients)))
-
-
-class _Call:
-    """One call of a function with a gradient of its own, between nests and flat lists."""
-
-    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._forward, self._backward = forward, backward
-        self._args = args
-        self.at = [i for i, leaf in enumerate(tree.flatten(args)) if isinstance(leaf, torch.Tensor)]
-        self._fixed = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in tree.flatten(args)]
-        self.result: Any = None
-        self.kept: Any = None
-
-    def _run(self, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        filled = list(self._fixed)
-        for i, leaf in zip(self.at, leaves, strict=True):
-            filled[i] = leaf
-        result, kept = self._forward(*tree.pack_sequence_as(self._args, filled))
-        found: list[torch.Tensor] = []
-
-        def number(leaf: Any) -> Any:
-            if not isinstance(leaf, torch.Tensor):
-                return leaf
-            for i, leaf_in in enumerate(leaves):
-                if leaf is leaf_in:
-                    return _Input(i)
-            found.append(leaf)
-            return _Output(len(found) - 1)
-
-        self.result, self.kept = tree.map_structure(number, result), tree.map_structure(number, kept)
-        return found
-
-    def forward(self, leaves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        seen: set[int] = set()
-        outputs = []
-        for tensor in self._run(leaves):  # each output a tensor of its own
-            outputs.append(tensor.clone() if id(tensor) in seen or tensor._is_view() else tensor)
-            seen.add(id(tensor))
-        return tuple(outputs)
-
-    def fill(self, form: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        """A nest with tensors in the places of their numbers."""
-
-        def one(leaf: Any) -> Any:
-            if isinstance(leaf, _Input):
-                return inputs[leaf.index]
-            return outputs[leaf.index] if isinstance(leaf, _Output) else leaf
-
-        return tree.map_structure(one, form)
-
-    def backward(self, saved: list[torch.Tensor], gradients: list[Any]) -> list[Any]:
-        count = len(self.at)
-        inputs, outputs = saved[:count], saved[count:]
-        of_results = {leaf.index for leaf in tree.flatten(self.result) if isinstance(leaf, _Output)}
-        dense = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
-        needed = [torch.zeros_like(i) for i in inputs]
-        if any(gradients[i] is not None for i in of_results):
-            filled = self.fill(self.result, [torch.zeros_like(i) for i in inputs], dense)
-            found = tree.flatten(self._backward(self.fill(self.kept, inputs, outputs), filled))
-            needed = [
-                found[i] if i < len(found) and found[i] is not None else z for i, z in zip(self.at, needed, strict=True)
-            ]
-        others = [i for i, g in enumerate(gradients) if g is not None and i not in of_results]
-        if others:  # from a second differentiation, through what was kept
-            with torch.enable_grad():
-                leaves = [i.detach().requires_grad_(i.is_floating_point()) for i in inputs]
-                again = self._run(leaves)
-            more = _pull_back([again[i] for i in others], leaves, [dense[i] for i in others], False)
-            needed = [a + b for a, b in zip(needed, more, strict=True)]
-        return [g if i.is_floating_point() or i.is_complex() else None for g, i in zip(needed, inputs, strict=True)]
-
-
-class _Input:
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-
-class _Output:
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-
-def _run_with_gradient(forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    call = _Call(forward, backward, args)
-    leaves = [leaf for leaf in tree.flatten(args) if isinstance(leaf, torch.Tensor)]
-    if not (torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)):
-        return forward(*args)[0]
-    outputs = _WithGradient.apply(call, *leaves)  # type: ignore[no-untyped-call]
-    return call.fill(call.result, leaves, outputs)

@@ -8,6 +8,7 @@ run can be recorded, unless it looks at a value that is computed: then the funct
 
 from __future__ import annotations
 
+import functools
 import threading
 import traceback
 import warnings
@@ -173,15 +174,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._give_constants_a_copy(func, args, kwargs)
         references, named = self.refer((args, kwargs))
         out = func(*args, **kwargs)
+        found = out if isinstance(out, torch.Tensor) else tree_flatten(out)[0]
         if func in _SAME:
             self.frames[-1].known[out] = self.find(args[0])
         elif isinstance(out, torch.Tensor) or (isinstance(out, list | tuple) and len(out)):
-            self.add(func, references, named, out, pure=not mutates and not drawn)
+            line = func if isinstance(out, torch.Tensor) or len(found) == len(out) else _flat(func)
+            self.add(line, references, named, found, pure=not mutates and not drawn)
         elif mutates:  # a kernel on a list, in place
             self.frames[-1].lines.append(_Line(func, references, named, [], False))
         else:
             raise UncapturableError(f"{func} returns {type(out).__name__}")
-        for tensor in (out,) if isinstance(out, torch.Tensor) else out or ():
+        for tensor in (out,) if isinstance(out, torch.Tensor) else found:
             self._is_up_to_date(tensor)
         return out
 
@@ -379,6 +382,12 @@ def _in_two(lines: list[_Line], inputs: list[int], outputs: list[Any], kernels: 
     return run, getattr(one, "release", list)
 
 
+@functools.cache
+def _flat(kernel: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """A kernel that returns lists among its results, returning one list."""
+    return lambda *args, **kwargs: tree_flatten(kernel(*args, **kwargs))[0]
+
+
 def _binding(fn: Any) -> Callable[..., Any]:
     if fn in (aten.view.default, aten._unsafe_view.default):
         return torch.reshape  # also where strides have become others
@@ -462,11 +471,8 @@ def _where(error: BaseException) -> str:
 
 @contextmanager
 def _replaying() -> Iterator[None]:
-    """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs.
-
-    A default device is a mode that costs every call of a kernel some µs; programs name their devices themselves.
-    """
-    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C.DisableTorchFunction():
+    """Below autograd, but with gradients on: the kernel of LSTMs leaves out else what its derivative needs."""
+    with torch.enable_grad(), torch._C._AutoDispatchBelowAutograd():
         yield
 
 
@@ -539,19 +545,21 @@ def recorded_loop(
     recorder: Recorder, body: Callable[..., Any], state: Any, more: Callable[[Any], Any] | None, steps: Any = None
 ) -> Any:
     """A loop as one line of the program: `steps` times `body(i, state)`, or `body(state)` while `more(state)`."""
-    leaves = [t if isinstance(t, torch.Tensor) else torch.as_tensor(t) for t in present(state)]
+    given = present(state)
+    device = next((t.device for t in given if isinstance(t, torch.Tensor)), None)
+    leaves = [torch.as_tensor(t, device=device) for t in given]
     if torch.is_grad_enabled() and any(t.requires_grad for t in leaves):
         raise UncapturableError("the gradient of a loop whose length is computed")
     count = len(leaves)
 
     outside: list[torch.Tensor] = []
     if more is None:
-        first = [*leaves, torch.zeros((), dtype=torch.int32)]
+        first = [*leaves, torch.zeros((), dtype=torch.int32, device=device)]
         program, like, outside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count, True)
 
         def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
             values, others = list(tensors[1 : count + 1]), tensors[count + 1 :]
-            for i in torch.arange(int(tensors[0]), dtype=torch.int32, device=tensors[0].device).unbind():
+            for i in torch.arange(int(tensors[0]), dtype=torch.int32, device=device).unbind():
                 values = step(*values, i, *others)
             return values
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cornu.backend import load
 from cornu.base import tree
 from cornu.base.errors import ArgumentError, StateError
 from cornu.core.symbolic import KerasTensor
@@ -17,6 +18,10 @@ from cornu.layers.layer import Layer
 
 _swapping = threading.RLock()
 """A module holds the tensors of one call at a time."""
+
+
+def _device() -> torch.device:
+    return load("torch").device or torch.device("cpu")  # type: ignore[attr-defined]
 
 
 class TorchModuleWrapper(Layer):
@@ -38,7 +43,7 @@ class TorchModuleWrapper(Layer):
             raise StateError(
                 f"{self._label()}: the parameters {', '.join(uninitialised)} are lazy. Call the module once on data."
             )
-        self.module, self.output_shape = module.to(torch.get_default_device()), output_shape
+        self.module, self.output_shape = module.to(_device()), output_shape
         self._parameters = {key: _variable(key, value) for key, value in module.named_parameters()}
         self._buffers = {key: _variable(key, value) for key, value in module.named_buffers()}
         self.built = True
@@ -48,7 +53,7 @@ class TorchModuleWrapper(Layer):
         half = self.compute_dtype in ("float16", "bfloat16")  # then PyTorch casts, which knows what its kernels take
         tensors = {key: v._read() if half else v.value for key, v in self._parameters.items()}
         tensors |= {key: variable._read().clone() for key, variable in self._buffers.items()}  # written in place
-        kind, dtype = torch.get_default_device().type, getattr(torch, self.compute_dtype) if half else None
+        kind, dtype = _device().type, getattr(torch, self.compute_dtype) if half else None
         with _swapping, torch.autocast(kind, dtype, enabled=half):
             self.module.train(bool(training))
             outputs = torch.func.functional_call(self.module, tensors, args, kwargs)
