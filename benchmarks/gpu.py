@@ -167,6 +167,23 @@ def measured(workloads: list[str], names: list[str], folder: Path) -> dict[str, 
     return found
 
 
+def table(kept: dict[str, Any]) -> str:
+    """Medians and ranges in milliseconds, and the share of the card's rate, by workload and library."""
+    names = [name for name in LIBRARIES if any(name in found for found in kept["numbers"].values())]
+    rows = [["workload", *names], ["---"] * (1 + len(names))]
+    for workload, found in kept["numbers"].items():
+        rows.append([f"`{workload}`: {(LARGE | SMALL)[workload].about}"])
+        for name in names:
+            steps = found.get(name, {}).get("step")
+            if not steps:
+                rows[-1].append("")
+                continue
+            share = kept["operations"][workload] / kept["card"]["flops"] / median(steps) * 1e5
+            peak = f", {share:.1f} %" if workload in LARGE else ""
+            rows[-1].append(f"{median(steps):.3g} ({min(steps):.3g}-{max(steps):.3g}){peak}")
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(LARGE | SMALL))
@@ -177,24 +194,18 @@ def main() -> int:
     if given.serve:
         serve(*given.serve)
         return 0
-    kept: dict[str, Any] = {"card": card(), "numbers": {}}
+    kept: dict[str, Any] = {"card": card(), "numbers": {}, "operations": {}}
     print(json.dumps(kept["card"]), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for group in GROUPS:
             wanted = [workload for workload in group if workload in (given.workloads or group)]
             for workload, found in measured(wanted, given.libraries, Path(folder)).items():
-                kept["numbers"][workload] = found
-                least = operations(workload) / kept["card"]["flops"] * 1e3
+                kept["numbers"][workload], kept["operations"][workload] = found, operations(workload)
                 for name, one in found.items():
-                    if one["step"]:
-                        step, (first, last) = median(one["step"]), one["loss"]
-                        print(
-                            f"{workload:12} {name:18} {step:9.3f} ms ({min(one['step']):.3f}-{max(one['step']):.3f})"
-                            f" {least / step:6.1%}  ready after {one['ready']:5.1f} s  loss {first:.3f} {last:.3f}",
-                            flush=True,
-                        )
+                    print(f"{workload} {name} {json.dumps(one)}", flush=True)
             if given.json:
                 given.json.write_text(json.dumps(kept, indent=1))
+    print(table(kept))
     return 0
 
 
