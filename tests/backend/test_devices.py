@@ -13,7 +13,7 @@ import pytest
 import cornu
 from cornu import config
 from cornu.backend import B, load
-from cornu.base.errors import ArgumentError
+from cornu.base.errors import ArgumentError, OpError
 from cornu.testing.conformance.test_ops import CASES, symbols
 
 SCRIPT = """
@@ -93,7 +93,10 @@ def test_torch_makes_and_brings_arrays_to_its_device(monkeypatch: pytest.MonkeyP
             ]
             made += B.transfer([np.ones(3)])
             assert {str(array.device) for array in made} == {"meta"}
-            assert str(cornu.layers.Dense(2)(B.zeros((1, 3), "float32")).device) == "meta"
+            layer = cornu.layers.Dense(2, name="there")
+            assert str(layer(B.zeros((1, 3), "float32")).device) == "meta"
+            with pytest.raises(OpError, match=r"Layer 'there' .*meta.*cpu.* Bring one to the device of the other"):
+                layer(torch.ones(1, 3))
         assert str(B.zeros((2,), "float32").device) == "meta"  # which is there, so it is chosen
         monkeypatch.undo()
         config.set_device(None)

@@ -183,10 +183,16 @@ def op(
         except CornuError:
             raise
         except backend.errors as error:
-            raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
+            raise OpError(f"{name}({_shown(args, kwargs)}): {error}{_repair(str(error))}") from error
 
     call.primitive = primitive  # type: ignore[attr-defined]
     return call
+
+
+def _repair(told: str) -> str:
+    if not any(words in told for words in ("same device", "expected device", "incompatible devices")):
+        return ""
+    return " Bring one to the device of the other, or compute under `cornu.device(name)` from the first weight on."
 
 
 _CONSTANTS = {int, bool, str, type(None)}
