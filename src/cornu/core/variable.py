@@ -173,7 +173,7 @@ class Variable(Operators):
             return
         value = None if self._value is None else self.numpy()
         if isinstance(self, _Kept):
-            self.__class__ = Variable
+            self.__class__ = Variable  # type: ignore[assignment]
         with config.backend_scope(name):
             self.dtype = B.canonical_dtype(self.dtype)
             self._value = None if value is None else B.convert(value, self.dtype)
