@@ -93,3 +93,17 @@ def test_report() -> None:
     learns = module("report").learns
     assert [learns("gan", 2.15, 2.17), learns("gan", 2.15, 0.1), learns("mlp", 2.0, 2.1)] == [True, False, False]
     assert "Not measured: torch on mlp: does not learn; jax on mlp: no such thing" in text
+
+
+def test_table_of_a_gpu() -> None:
+    gpu = module("gpu")
+    assert gpu.operations("mlp") == 3 * 2 * 32 * (784 * 128 + 128 * 10)
+    kept = {
+        "card": {"flops": 1e12},
+        "operations": {"gpt_2": 1e10, "mlp": 1e6},
+        "numbers": {"gpt_2": {"cornu-jax": {"step": [20.0, 10.0, 40.0]}, "keras-jax": {"step": []}}, "mlp": {}},
+    }
+    lines = gpu.table(kept).splitlines()
+    assert lines[0] == "| workload | cornu-jax | keras-jax |"
+    assert lines[2].endswith("| 20 (10-40), 50.0 % |  |")
+    assert lines[3].endswith("Adam |  |  |")
