@@ -572,8 +572,6 @@ class TorchBackend(Backend):
     ) -> Array | None:
         if self._depth > 1 or not query.is_floating_point():
             return None  # it has no second derivative
-        if self._inferring:
-            return query.new_empty(*query.shape[:-1], value.shape[-1])
         if is_causal and (mask is not None or bias is not None):
             causal = query.new_ones(query.shape[1], key.shape[1], dtype=torch.bool).tril()
             mask, is_causal = causal if mask is None else causal.logical_and(mask), False
