@@ -72,12 +72,12 @@ def as_array(leaf: Any, what: str) -> Any:
         leaf = leaf.detach().cpu()
     if not isinstance(leaf, np.ndarray) and not (isinstance(leaf, current().array_types) and hasattr(leaf, "astype")):
         leaf = np.asarray(leaf)
-    dtype = standardize_dtype(leaf.dtype)
-    if dtype == "string" or leaf.dtype == object:
+    if leaf.dtype.kind in "OSU":
         raise DTypeError(
-            f"{what} holds {leaf.dtype} values, which no layer computes with. Encode them as numbers first; rows of "
-            "different length need `utils.pad_sequences`."
+            f"{what} holds {leaf.dtype} values, which no layer computes with. Encode them as numbers first, texts by "
+            "`numpy.unique(…, return_inverse=True)`; rows of different length need `utils.pad_sequences`."
         )
+    dtype = standardize_dtype(leaf.dtype)
     if dtype == "float64" and config.floatx() != "float64":
         leaf = leaf.astype(config.floatx() if config.floatx() != "bfloat16" else "float32")
     if dtype.startswith(("uint64", "int64")):

@@ -122,6 +122,11 @@ def _bad_row(leaf: Any) -> int | None:
 def _bad_label(model: Any, y: Any, of_what: str) -> str | None:
     """A label outside of the classes, where the loss wants class indices."""
     for _, loss, labels, output in _targets(model, y):
+        if labels.dtype.kind in "OSU" and getattr(loss, "fn", loss).__module__.startswith("cornu."):
+            return (
+                f"y holds texts, such as {labels.flat[0]!r}, where the loss {loss.name!r} wants numbers: "
+                "`names, y = numpy.unique(y, return_inverse=True)` numbers the classes."
+            )
         if "sparse_categorical" not in (loss.name or "") and not isinstance(loss, CategoricalGeneralizedCrossEntropy):
             continue
         classes = output.shape[getattr(loss, "axis", -1)]
