@@ -18,7 +18,7 @@ from cornu import layers, ops
 from cornu.backend import B
 from cornu.backend.tensorflow import TensorflowBackend, _gains_by_xla
 from cornu.base import config
-from cornu.base.errors import BackendMismatchError, DataError, OpError
+from cornu.base.errors import BackendMismatchError, DataError, DTypeError, OpError, ShapeError
 from cornu.core.variable import Variable
 
 RNG = np.random.default_rng(0)
@@ -502,6 +502,11 @@ def test_texts_and_rows_of_different_length(name: str, form: str) -> None:
     assert np.isfinite(batches.fit(pairs, verbose=0).history["loss"][0])
 
 
+def pairs(x: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Rows of different length of [x, -x]."""
+    return tf.stack([x, -x], axis=-1)
+
+
 @pytest.mark.parametrize(
     ("compute", "expected"),
     [
@@ -512,11 +517,109 @@ def test_texts_and_rows_of_different_length(name: str, form: str) -> None:
             lambda x: layers.Embedding(4, 1, embeddings_initializer="ones")(tf.cast(x > 0, "int32")),
             [[[1.0], [1.0]], [[1.0]]],
         ),
+        (lambda x: ops.mean(x, axis=1), [-0.5, 3.0]),
+        (lambda x: ops.var(x, axis=1), [2.25, 0.0]),
+        (ops.zeros_like, [[0.0, 0.0], [0.0]]),
+        (lambda x: ops.one_hot(tf.cast(x, "int32"), 2), [[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0]]]),
+        (lambda x: layers.ReLU()(pairs(x)), [[[1.0, 0.0], [0.0, 2.0]], [[3.0, 0.0]]]),
+        (lambda x: ops.power(pairs(x), 2.0), [[[1.0, 1.0], [4.0, 4.0]], [[9.0, 9.0]]]),
+        (lambda x: ops.round(layers.LayerNormalization()(pairs(x)), 2), [[[1.0, -1.0], [-1.0, 1.0]], [[1.0, -1.0]]]),
+        (lambda x: layers.BatchNormalization(epsilon=0)(pairs(x)), [[[1.0, -1.0], [-2.0, 2.0]], [[3.0, -3.0]]]),
+        (lambda x: layers.GlobalAveragePooling1D()(pairs(x)), [[-0.5, 0.5], [3.0, -3.0]]),
     ],
 )
 def test_layers_on_rows_of_different_length(compute: Callable[[Any], Any], expected: Any) -> None:
     found = compute(tf.ragged.constant([[1.0, -2.0], [3.0]]))
     assert (found.to_list() if isinstance(found, tf.RaggedTensor) else found.numpy().tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("compute", "where"),
+    [
+        (ops.median, "quantile"),
+        (layers.Flatten(), "'flatten"),
+        (lambda x: layers.Conv1D(2, 1)(pairs(x)), "'conv1d"),
+        (lambda x: layers.TimeDistributed(layers.Dense(1))(pairs(x)), "'time_distributed"),
+    ],
+)
+def test_what_needs_rows_of_one_length_says_so(compute: Callable[[Any], Any], where: str) -> None:
+    with pytest.raises((OpError, ShapeError), match=f"{where}.*to_tensor"):
+        compute(ROWS)
+
+
+def test_ids_of_different_length_in_a_model() -> None:
+    inputs = cornu.Input((None,), dtype="int32", ragged=True)
+    pooled = layers.GlobalAveragePooling1D()(layers.Embedding(9, 2, embeddings_initializer="ones")(inputs))
+    found = cornu.Model(inputs, pooled).predict(tf.cast(ROWS, "int32"), verbose=0)
+    np.testing.assert_allclose(found, np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "numpy", "jax", "torch"])
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "mse"])
+@pytest.mark.parametrize("convert", [np.array, lambda y: np.array(y, object), lambda y: np.array(y, "S1"), tf.constant])
+def test_labels_that_are_texts(backend: str, loss: str, convert: Callable[[Any], Any]) -> None:
+    with config.backend_scope(backend):
+        model = cornu.Sequential([layers.Dense(3, activation="softmax")])
+        model.compile("sgd", loss)
+        with pytest.raises((DataError, DTypeError), match="y holds .*numpy.unique"):
+            model.fit(X[:4], convert(["a", "b", "c", "a"]), verbose=0)
+
+
+class Compiled(cornu.Layer):
+    """A user's layer whose call TensorFlow compiles, with weights of its own and of a layer within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = layers.Dense(3)
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight((shape[-1],), "ones")
+
+    @tf.function
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        if tf.reduce_sum(x) > 1e6:
+            x = x / self.scale
+        return self.inner(x * self.scale)
+
+
+@pytest.mark.parametrize("form", ["functional", "sequential", "built"])
+def test_layers_whose_call_is_a_function_of_tensorflow(form: str) -> None:
+    layer = Compiled()
+    if form == "built":
+        layer(X)
+    if form == "functional":
+        inputs = cornu.Input((6,))
+        model = cornu.Model(inputs, layers.Dense(1)(layer(inputs)))
+    else:
+        model = cornu.Sequential([layer, layers.Dense(1)])
+    model.compile(cornu.optimizers.SGD(0.05), "mse")
+    model(X)
+    before = model.get_weights()
+    losses = model.fit(X, Y, epochs=3, verbose=0).history["loss"]
+    assert losses[2] < losses[1] < losses[0]
+    assert all((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
+    scale, kernel, bias, *out = model.get_weights()
+    expected = ((X * scale) @ kernel + bias) @ out[0] + out[1]
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model(X), expected, rtol=1e-4, atol=1e-5)  # not the weights of its first trace
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(X))
+    assert all(slope is not None for slope in tape.gradient(loss, model.trainable_variables))
+
+
+def test_functions_of_the_user_see_the_values_of_scopes_within() -> None:
+    model = sequential()
+    model(X)
+    twice = [2 * w.value for w in model.trainable_variables]
+
+    @tf.function
+    def stateless(values: list[tf.Tensor]) -> tf.Tensor:
+        return model.stateless_call(values, [], X)[0] - model(X)
+
+    found = stateless(twice)
+    model.set_weights(twice)  # which the function sees at its next call
+    np.testing.assert_allclose(stateless([w / 2 for w in twice]), -found, rtol=1e-4, atol=1e-6)
+    assert np.abs(found).max() > 0.01
 
 
 def test_lstms_run_as_one_kernel_and_have_second_derivatives_without_it() -> None:

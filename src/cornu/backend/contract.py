@@ -310,6 +310,12 @@ class Backend(ABC):
     compiled by the user; None elsewhere."""
     tell_tapes: Callable[[Any], None] | None = None
     """Called with every variable that is read, for the user's tapes to watch it."""
+    late: Any = None
+    """A variable's value as an input of this `function`, found at each call."""
+
+    def function(self) -> Any:
+        """The function, compiled by the user and not by us, that is traced here; None elsewhere."""
+        return None
 
     def is_recorded(self) -> bool:
         """Whether tapes record what is computed here."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from cornu.backend import current
 from cornu.backend.contract import Array, Backend
-from cornu.base import config
+from cornu.base import config, tree
 from cornu.base.dtypes import float_type, is_float, result_type, standardize_dtype
 from cornu.base.errors import ArgumentError, CornuError, DTypeError, OpError
 from cornu.core.symbolic import KerasTensor, OpCall, any_symbolic, record
@@ -166,7 +166,7 @@ def op(
             except (TypeError, ValueError) as error:
                 if isinstance(error, CornuError):
                     raise
-                raise OpError(f"{name}({_shown(args, kwargs)}): {error}") from error
+                raise OpError(f"{name}({_shown(args, kwargs)}): {error}{ragged_hint((args, kwargs))}") from error
             args = tuple(values)
         try:
             if fused:
@@ -183,7 +183,8 @@ def op(
         except CornuError:
             raise
         except backend.errors as error:
-            raise OpError(f"{name}({_shown(args, kwargs)}): {error}{_repair(str(error))}") from error
+            hint = _repair(str(error)) + ragged_hint((args, kwargs))
+            raise OpError(f"{name}({_shown(args, kwargs)}): {error}{hint}") from error
 
     call.primitive = primitive  # type: ignore[attr-defined]
     return call
@@ -306,6 +307,12 @@ def _as_array(backend: Backend, value: Any, dtype: str | None, beside_array: boo
     if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
         return backend.scalar(value, dtype) if beside_array and dtype else backend.convert(value, dtype)
     return value if dtype is None else backend.cast(value, dtype)
+
+
+def ragged_hint(arguments: Any) -> str:
+    """How to repair a call on rows of different length, if there are any among the arguments."""
+    ragged = any(getattr(leaf, "ragged_rank", None) for leaf in tree.flatten(arguments))
+    return " It was called on a ragged tensor: `x.to_tensor()` pads its rows to one length." if ragged else ""
 
 
 def _shown(values: Sequence[Any], kwargs: dict[str, Any]) -> str:

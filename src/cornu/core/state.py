@@ -29,6 +29,7 @@ class StateScope:
         self.read: dict[Variable, None] = {}  # from outside
         self.abstract = abstract
         self.parent: StateScope | None = None
+        self.function = B.function()  # within which the values are those of the scope
 
     def __enter__(self) -> StateScope:
         self.parent, context.scope = context.scope, self

@@ -126,21 +126,29 @@ class Variable(Operators):
 
     def _found(self) -> Array:
         scope = context.scope
-        while scope is not None:
+        while not (outside := self._is_outside(scope)) and scope is not None:
             if self in scope.values:
                 return scope.values[self]
             scope.read[self] = None
             if self._value is None and scope.abstract and not B.is_recorded():
                 return B.zeros(self.shape, self.dtype)
             scope = scope.parent
+        if outside:
+            return current().late(self, current().function())
         if self._value is None:
             initialize([self])
-        self._keep()
         return self._value
 
+    def _is_outside(self, scope: Any) -> bool:
+        """Whether the value is that of another trace than the one that goes on, a function of the user."""
+        function = current().function()
+        return function is not None and (type(self) is not _Kept if scope is None else scope.function is not function)
+
     def _keep(self) -> bool:
-        """Whether a variable of the framework's own keeps the value: from when a function that is not ours uses it."""
+        """Whether a variable of the framework's own keeps the value: from when a function that is not ours sets it."""
         keeper = current().keeper
+        if self._value is None and keeper is not None:
+            initialize([self])
         cell = None if keeper is None else keeper(self._value)
         if cell is not None:
             del self._value
@@ -185,6 +193,11 @@ class Variable(Operators):
         value = self._fitting(value)
         scope = context.scope
         if scope is not None:
+            if self._is_outside(scope):
+                raise StateError(
+                    f"Variable {self.path!r} is assigned within a model by a function that is compiled on its own: "
+                    "leave its decorator out, for the model's steps are compiled as a whole."
+                )
             scope.values[self] = value
             scope.written[self] = None
             return value

@@ -20,6 +20,7 @@ from cornu.core import masks
 from cornu.core.configurable import Configurable
 from cornu.core.context import context
 from cornu.core.names import auto_name, snake_case
+from cornu.core.op import ragged_hint
 from cornu.core.state import StateScope, infer, known_shape
 from cornu.core.symbolic import KerasTensor, Node, record
 from cornu.core.tracking import changed, find
@@ -458,6 +459,10 @@ class Layer(Configurable):
             outputs = self._call_on_values(signature, args, kwargs)
         except (OpError, ShapeError, DTypeError, ArgumentError) as error:
             self._explain(error, args)
+        except (TypeError, ValueError, AttributeError) as error:
+            if not (hint := ragged_hint(leaves)):
+                raise
+            raise OpError(f"{self._label()}: {error}.{hint}") from error
         finally:
             context.call = outer
         if plain and self.activity_regularizer is None and type(self).compute_mask is Layer.compute_mask:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.python.autograph.core import config as autograph
 from tensorflow.python.eager import record
 from tensorflow.python.eager import tape as tapes
+from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
 
 from cornu.backend.contract import Array, Backend, Pairs
 from cornu.backend.memory import keep_freed_memory
@@ -28,6 +29,7 @@ from cornu.base.spec import Spec
 
 _Eager: type = type(tf.constant(0))
 _TENSORS = (tf.Tensor, tf.SparseTensor, tf.RaggedTensor)
+tf.RaggedTensor.ndim = property(lambda x: x.shape.rank)  # which tensors have; of rows of different length too
 
 
 class TensorflowBackend(NamespaceBackend):
@@ -37,7 +39,7 @@ class TensorflowBackend(NamespaceBackend):
     array_types = (tf.Tensor, tf.RaggedTensor)
     sparse_types = (tf.SparseTensor,)
     native = primitives.NATIVE
-    errors = (*Backend.errors, tf.errors.OpError)
+    errors = (*Backend.errors, AttributeError, tf.errors.OpError)
 
     def __init__(self) -> None:
         Backend.__init__(self)
@@ -152,6 +154,25 @@ class TensorflowBackend(NamespaceBackend):
         with tf.init_scope():
             return tf.Variable(value)
 
+    def function(self) -> Any:
+        graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        while isinstance(graph, ControlFlowFuncGraph):
+            graph = graph.outer_graph
+        return None if graph is self._local.graph or not isinstance(graph, tf.__internal__.FuncGraph) else graph
+
+    def late(self, variable: Any, graph: Any) -> Any:
+        captures, spec = graph._function_captures, tf.TensorSpec(variable.shape, variable.dtype)
+        if variable not in captures.by_ref_internal:
+
+            def found() -> list[Array]:  # asked where the function is called
+                return [variable._read()]
+
+            found.output_spec = spec  # type: ignore[attr-defined]
+            with graph.as_default():
+                given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
+            captures.add_or_replace(variable, found, given, tracetype=spec, is_by_ref=True)
+        return captures.by_ref_internal[variable]
+
     def is_recorded(self) -> bool:
         return bool(record.could_possibly_record())
 
@@ -160,6 +181,7 @@ class TensorflowBackend(NamespaceBackend):
             tapes.variable_accessed(variable)
 
     def is_tracing(self, x: Any) -> bool:
+        x = getattr(x, "flat_values", x)
         return isinstance(x, tf.Tensor) and not isinstance(x, _Eager)
 
     def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
@@ -250,17 +272,9 @@ class TensorflowBackend(NamespaceBackend):
                 return list(padding)
         return "SAME"
 
-    def _conv_transpose(
-        self,
-        x: Array,
-        kernel: Array,
-        strides: Sequence[int],
-        padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
-        groups: int,
-    ) -> Array:
+    def _conv_transpose(self, x: Array, kernel: Array, *how: Any) -> Array:
         """Convolution of dilated images, which is the gradient of one with strides."""
+        strides, padding, dilation, input_dilation, groups = how
         window = kernel.shape[:-2]
         before = [(k - 1 - low, k - 1 - high) for k, (low, high) in zip(window, padding, strict=True)]
         sizes = [
@@ -272,7 +286,7 @@ class TensorflowBackend(NamespaceBackend):
             for size, pair, k, d, n in zip(sizes, before, window, input_dilation, x.shape[1:-1], strict=True)
         )
         if groups > 1 or max(strides) > 1 or max(dilation) > 1 or min(map(min, before)) < 0 or not fits:
-            return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
+            return self.conv_by_patches(x, kernel, *how)
         turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
         shape = [x.shape[0], *sizes, kernel.shape[-1]]
         return tf.nn.conv2d_transpose(x, turned, shape, input_dilation, [(0, 0), *before, (0, 0)])
@@ -429,7 +443,7 @@ class TensorflowBackend(NamespaceBackend):
             leaves = given.take(args)
             # A trace tells what `fn` reads from outside: it has gradients too.
             probe = tf.__internal__.FuncGraph("checkpoint")
-            with probe.as_default():
+            with probe.as_default(), self._local.tracing(self._local.xla):
                 fn(*given.give([tf.compat.v1.placeholder(leaf.dtype, leaf.shape) for leaf in leaves]))
             outside = [tensor for tensor in probe.external_captures if tensor.dtype.is_floating]
             count = len(leaves)
@@ -604,15 +618,17 @@ class _Local(threading.local):
 
     depth = 0
     xla: bool | None = None  # None: no trace
+    graph: Any = None
     misses_kernel = False
 
     @contextmanager
-    def tracing(self, xla: bool) -> Iterator[None]:
-        before, self.xla = self.xla, xla
+    def tracing(self, xla: bool | None) -> Iterator[None]:
+        """While the default graph is ours."""
+        before, self.xla, self.graph = (self.xla, self.graph), xla, tf.compat.v1.get_default_graph()
         try:
             yield
         finally:
-            self.xla = before
+            self.xla, self.graph = before
 
     @contextmanager
     def differentiating(self) -> Iterator[None]:

@@ -134,7 +134,7 @@ def _truncate_mod(x: Array, y: Array) -> Array:
 
 def _power(x: Array, y: Array) -> Array:
     if x.dtype.is_floating:  # where the exponent is 0 the slope is too, not 0 · x⁻¹
-        x = tf.where(y == 0, tf.ones([], x.dtype), x)
+        x = where(y == 0, tf.ones([], x.dtype), x)
     return tf.pow(x, y)
 
 
@@ -188,7 +188,15 @@ def nextafter(x: Array, y: Array) -> Array:
 
 absolute = by_dtype(tf.abs, bool=_AS_IT_IS, unsigned=_AS_IT_IS)
 
+
+def _own(names: str) -> dict[str, Callable[..., Any]]:
+    """TensorFlow's own functions of these names."""
+    return {name: getattr(tf.math, name) for name in names.split()}
+
+
 UNARY: dict[str, Callable[..., Array]] = {
+    **_own("ceil conj cos cosh erf erfc exp expm1 floor imag log log1p logical_not real rsqrt sigmoid"),
+    **_own("sin sinh sqrt tan tanh"),
     "abs": absolute,
     "arccos": tf.acos,
     "arccosh": tf.acosh,
@@ -197,48 +205,26 @@ UNARY: dict[str, Callable[..., Array]] = {
     "arctan": tf.atan,
     "arctanh": tf.atanh,
     "cbrt": through(cbrt, _HALVES),
-    "ceil": tf.math.ceil,
-    "conj": tf.math.conj,
-    "cos": tf.cos,
-    "cosh": tf.cosh,
-    "erf": tf.math.erf,
-    "erfc": tf.math.erfc,
     "erfinv": through(tf.math.erfinv, _HALVES),
-    "exp": tf.exp,
-    "expm1": tf.math.expm1,
-    "floor": tf.floor,
     "i0e": through(tf.math.bessel_i0e, _HALVES),
-    "imag": tf.math.imag,
     "isfinite": _of_floats(tf.math.is_finite, _TRUE, tf.logical_and),
     "isinf": _of_floats(tf.math.is_inf, _FALSE, tf.logical_or),
     "isnan": _of_floats(tf.math.is_nan, _FALSE, tf.logical_or),
     "lgamma": through(tf.math.lgamma, _HALVES),
-    "log": tf.math.log,
-    "log1p": tf.math.log1p,
-    "logical_not": tf.logical_not,
     "negative": by_dtype(tf.negative, unsigned=lambda x: tf.zeros([], x.dtype) - x),
-    "real": tf.math.real,
     "rint": tf.round,
-    "rsqrt": tf.math.rsqrt,
-    "sigmoid": tf.sigmoid,
     "sign": by_dtype(tf.sign, unsigned=lambda x: tf.cast(x > 0, x.dtype)),
-    "sin": tf.sin,
-    "sinh": tf.sinh,
-    "sqrt": tf.sqrt,
     "stop_gradient": tf.stop_gradient,
-    "tan": tf.tan,
-    "tanh": tf.tanh,
     "bitwise_not": by_dtype(tf.bitwise.invert, bool=tf.logical_not),
 }
 
 BINARY: dict[str, Callable[[Any, Any], Array]] = {
+    **_own("divide equal logical_and logical_or logical_xor not_equal subtract"),
     "add": by_dtype(tf.add, bool=tf.logical_or),
     "arctan2": tf.atan2,
     "bitwise_and": by_dtype(tf.bitwise.bitwise_and, bool=tf.logical_and),
     "bitwise_or": by_dtype(tf.bitwise.bitwise_or, bool=tf.logical_or),
     "bitwise_xor": by_dtype(tf.bitwise.bitwise_xor, bool=tf.math.logical_xor),
-    "divide": tf.divide,
-    "equal": tf.equal,
     "floor_divide": through(_guarded(_floor_divide), _NO_BOOL),
     "fmod": through(_guarded(_truncate_mod), _HALVES, _SMALL, {"uint32": "int64"}, {"uint64": "int64"}),
     "gcd": _gcd,
@@ -247,18 +233,13 @@ BINARY: dict[str, Callable[[Any, Any], Array]] = {
     "left_shift": _shift(tf.bitwise.left_shift, right=False),
     "less": through(tf.less, _NO_BOOL),
     "less_equal": through(tf.less_equal, _NO_BOOL),
-    "logical_and": tf.logical_and,
-    "logical_or": tf.logical_or,
-    "logical_xor": tf.math.logical_xor,
     "maximum": by_dtype(tf.maximum, bool=tf.logical_or),
     "minimum": by_dtype(tf.minimum, bool=tf.logical_and),
     "mod": through(_guarded(tf.math.floormod), _NO_BOOL),
     "multiply": by_dtype(tf.multiply, bool=tf.logical_and),
     "nextafter": nextafter,
-    "not_equal": tf.not_equal,
     "power": through(_power, {"uint8": "int32", "uint16": "int32"}, _UNSIGNED),
     "right_shift": _shift(tf.bitwise.right_shift, right=True),
-    "subtract": tf.subtract,
 }
 
 
@@ -450,7 +431,14 @@ def view(x: Array, dtype: str) -> Array:
 
 def where(condition: Any, a: Any, b: Any) -> Array:
     """`a` where the condition holds, else `b`."""
-    return matched(lambda a, b: tf.where(condition, a, b))(a, b)
+
+    def pick(a: Array, b: Array) -> Array:
+        dense = [x for x in (condition, a, b) if not isinstance(x, tf.RaggedTensor)]
+        if len(dense) < 3 and not any(len(x.shape) for x in dense):
+            return tf.ragged.map_flat_values(tf.where, condition, a, b)
+        return tf.where(condition, a, b)
+
+    return matched(pick)(a, b)
 
 
 def index(x: Array, key: Any) -> Array:
@@ -771,11 +759,31 @@ def _along(kernel: Callable[..., Array]) -> Callable[..., Array]:
     return call
 
 
-NATIVE: dict[str, Callable[..., Any]] = {"softmax": _along(tf.nn.softmax), "log_softmax": _along(tf.nn.log_softmax)}
+def _of_rows(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` of rows of different length, whose sizes only TensorFlow knows."""
+    return lambda x, *rest, **options: fn(x, *rest, **options) if isinstance(x, tf.RaggedTensor) else NotImplemented
+
+
+NATIVE: dict[str, Callable[..., Any]] = {
+    "softmax": _along(tf.nn.softmax),
+    "log_softmax": _along(tf.nn.log_softmax),
+    "mean": _of_rows(tf.reduce_mean),
+    "var": _of_rows(tf.math.reduce_variance),
+    "zeros_like": _of_rows(tf.zeros_like),
+    "ones_like": _of_rows(tf.ones_like),
+}
+
+
+def _named(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    return {fn.__name__: fn for fn in functions}
+
 
 ALL: dict[str, Callable[..., Any]] = {
     **UNARY,
     **{name: matched(fn) for name, fn in BINARY.items()},
+    **_named(argsort, cumprod, searchsorted, sort, take_along_axis, expand_dims, flip, pad),
+    **_named(repeat, squeeze, tile, view, where, einsum, matmul, tensordot),
+    **_named(cholesky, eigh, lu_factor, qr, solve, solve_triangular, svd, correlate),
     "all": tf.reduce_all,
     "any": tf.reduce_any,
     "max": _extreme("maximum", tf.reduce_max, tf.reduce_any),
@@ -784,41 +792,17 @@ ALL: dict[str, Callable[..., Any]] = {
     "sum": by_dtype(tf.reduce_sum, bool=tf.reduce_any),
     "argmax": _index_of(tf.argmax, lambda inf: inf),
     "argmin": _index_of(tf.argmin, lambda inf: -inf),
-    "argsort": argsort,
-    "cumprod": cumprod,
     "cumsum": tf.cumsum,
-    "sort": sort,
     "broadcast_to": tf.broadcast_to,
     "concatenate": tf.concat,
-    "expand_dims": expand_dims,
-    "flip": flip,
-    "pad": pad,
-    "repeat": repeat,
     "reshape": tf.reshape,
-    "searchsorted": searchsorted,
-    "squeeze": squeeze,
     "stack": tf.stack,
-    "take_along_axis": take_along_axis,
-    "tile": tile,
     "transpose": tf.transpose,
-    "view": view,
-    "where": where,
-    "einsum": einsum,
-    "matmul": matmul,
-    "tensordot": tensordot,
-    "cholesky": cholesky,
     "det": det,
     "eig": tf.linalg.eig,
-    "eigh": eigh,
-    "lu_factor": lu_factor,
     "pinv": tf.linalg.pinv,
-    "qr": qr,
     "slogdet": tf.linalg.slogdet,
-    "solve": solve,
-    "solve_triangular": solve_triangular,
-    "svd": svd,
     "complex": tf.complex,
-    "correlate": correlate,
     "fftn": along_axes(tf.signal.fft),
     "ifftn": along_axes(tf.signal.ifft),
     "irfft": lambda x, n: tf.signal.irfft(_fitted(x, n // 2 + 1), [n]),
