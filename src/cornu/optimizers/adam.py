@@ -136,16 +136,6 @@ class Adamax(_Moments):
 
     _slots = ("momentum", "norm")
 
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Unpack[Settings],
-    ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
-
     def update_step(self, gradient: Array, variable: Variable, learning_rate: Array) -> None:
         """The rule."""
         momentum, norm = (slots[self._index[variable]] for slots in (self._momentums, self._velocities))
@@ -162,16 +152,6 @@ class Nadam(_Moments):
     $\theta \leftarrow \theta - \eta \hat m / (\sqrt{v / (1-\beta_2^t)} + \epsilon)$.
     https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ
     """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Unpack[Settings],
-    ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Make the slots."""
@@ -199,16 +179,6 @@ class Lamb(_Moments):
     $\theta \leftarrow \theta - \eta \frac{\lVert\theta\rVert}{\lVert r\rVert} r$, for each variable by itself.
     For large batches. https://arxiv.org/abs/1904.00962
     """
-
-    def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **kwargs: Unpack[Settings],
-    ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
 
     def update_step(self, gradient: Array, variable: Variable, learning_rate: Array) -> None:
         """The rule."""
