@@ -17,11 +17,16 @@ def describe_weight(layer: Layer, name: str, initializer: Any, regularizer: Any 
     setattr(layer, f"{name}_constraint", constraints.get(constraint))
 
 
-def make_weight(layer: Layer, kind: str, shape: Shape, name: str | None = None, **kwargs: Any) -> Variable:
-    """The weight described as `kind`, called `name` or the same; `kwargs` are those of `add_weight`."""
+def make_weight(
+    layer: Layer, kind: str, shape: Shape, name: str | None = None, initializer: Any = None, **kwargs: Any
+) -> Variable:
+    """The weight described as `kind`, called `name` or the same, perhaps by another `initializer`.
+
+    `kwargs` are those of `add_weight`.
+    """
     return layer.add_weight(
         shape,
-        getattr(layer, f"{kind}_initializer"),
+        initializer or getattr(layer, f"{kind}_initializer"),
         regularizer=getattr(layer, f"{kind}_regularizer"),
         constraint=getattr(layer, f"{kind}_constraint"),
         name=name or kind,

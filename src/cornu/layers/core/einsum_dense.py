@@ -94,13 +94,8 @@ class EinsumDense(Layer):
                 f"{self._label()}: the sizes of {unknown} in {self.equation!r} are known neither from inputs of shape "
                 f"{tuple(input_shape)} nor from output_shape={self.output_shape}."
             )
-        self.kernel = self.add_weight(
-            tuple(sizes[letter] for letter in kernel),
-            self._initializer(kernel, outputs),
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            name="kernel",
-        )
+        shape = tuple(sizes[letter] for letter in kernel)
+        self.kernel = make_weight(self, "kernel", shape, initializer=self._initializer(kernel, outputs))
         self.bias = None
         if self.bias_axes:
             letters = outputs.replace("...", hidden)
