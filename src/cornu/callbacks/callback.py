@@ -8,17 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cornu.base import tree
 
-BATCH_HOOKS = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
-    "on_predict_batch_begin",
-    "on_predict_batch_end",
-)
-
 
 class Callback:
     """Derive from it and define the hooks you need; `self.model` is the model, `self.params` the settings of the run.
