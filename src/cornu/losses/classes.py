@@ -231,26 +231,14 @@ class BinaryFocalCrossentropy(Loss):
         super().__init__(name, reduction, dtype)
         within(self, "[0, inf)", alpha=alpha, gamma=gamma)
         within(self, "[0, 1]", label_smoothing=label_smoothing)
-        self.apply_class_balancing, self.alpha, self.gamma, self.from_logits, self.label_smoothing, self.axis = (
-            apply_class_balancing,
-            alpha,
-            gamma,
-            from_logits,
-            label_smoothing,
-            axis,
-        )
+        self.apply_class_balancing, self.alpha, self.gamma = apply_class_balancing, alpha, gamma
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The values before reduction."""
+        focus = (self.apply_class_balancing, self.alpha, self.gamma)
         return functions.binary_focal_crossentropy(
-            y_true,
-            y_pred,
-            self.apply_class_balancing,
-            self.alpha,
-            self.gamma,
-            self.from_logits,
-            self.label_smoothing,
-            self.axis,
+            y_true, y_pred, *focus, self.from_logits, self.label_smoothing, self.axis
         )
 
 
@@ -273,13 +261,8 @@ class CategoricalFocalCrossentropy(Loss):
         super().__init__(name, reduction, dtype)
         within(self, "[0, inf)", gamma=gamma)
         within(self, "[0, 1]", label_smoothing=label_smoothing)
-        self.alpha, self.gamma, self.from_logits, self.label_smoothing, self.axis = (
-            alpha,
-            gamma,
-            from_logits,
-            label_smoothing,
-            axis,
-        )
+        self.alpha, self.gamma = alpha, gamma
+        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The values before reduction."""

@@ -157,13 +157,8 @@ class CosineDecay(LearningRateSchedule):
         within(self, "(0, inf)", decay_steps=decay_steps)
         if warmup_steps and warmup_target is None:
             warn(f"CosineDecay: warmup_steps={warmup_steps!r} do nothing without a warmup_target, the rate to rise to.")
-        self.initial_learning_rate, self.decay_steps, self.alpha, self.name = (
-            initial_learning_rate,
-            decay_steps,
-            alpha,
-            name,
-        )
-        self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
+        self.initial_learning_rate, self.decay_steps, self.alpha = initial_learning_rate, decay_steps, alpha
+        self.warmup_target, self.warmup_steps, self.name = warmup_target, warmup_steps, name
 
     def __call__(self, step: Any) -> Array:
         """The learning rate of the step."""
