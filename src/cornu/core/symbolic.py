@@ -172,20 +172,10 @@ def record(
     `variables()` are those that `fn` reads. Where the specs follow from the arguments and the hashable `identity`
     alone, they are remembered.
     """
-    leaves = tree.flatten((args, kwargs))
-    at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]
-    specs = [Spec.of(leaves[i]) for i in at]
-
-    def call(arrays: list[Any]) -> Any:
-        filled = list(leaves)
-        for i, array in zip(at, arrays, strict=True):
-            filled[i] = array
-        full_args, full_kwargs = tree.pack_sequence_as((args, kwargs), filled)
-        return fn(*full_args, **full_kwargs)
-
+    call, specs = of_arrays(fn, args, kwargs)
     key = None
     if identity is not None:
-        static = tuple(leaf if not isinstance(leaf, KerasTensor) else None for leaf in leaves)
+        static = tuple(leaf if not isinstance(leaf, KerasTensor) else None for leaf in tree.flatten((args, kwargs)))
         key = (identity, tuple(specs), static, tuple(map(type, static)), tree.structure((args, kwargs)), current().name)
     try:
         found = _cache.get(key) if key else None
@@ -195,8 +185,30 @@ def record(
         found = infer(call, specs, variables())
         if key:
             _cache[key] = found
-    outputs = tree.map_structure(
-        lambda s: KerasTensor(s.shape, s.dtype, s.sparse, s.ragged) if isinstance(s, Spec) else s, found
-    )
+    outputs = symbols(found)
     Node(operation, args, kwargs, outputs)
     return outputs
+
+
+def of_arrays(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Callable[[list[Any]], Any], list[Spec]]:
+    """The call of `fn` as a function of a list of arrays in place of the symbolic tensors, and the specs of these."""
+    leaves = tree.flatten((args, kwargs))
+    at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]
+
+    def call(arrays: list[Any]) -> Any:
+        filled = list(leaves)
+        for i, array in zip(at, arrays, strict=True):
+            filled[i] = array
+        full_args, full_kwargs = tree.pack_sequence_as((args, kwargs), filled)
+        return fn(*full_args, **full_kwargs)
+
+    return call, [Spec.of(leaves[i]) for i in at]
+
+
+def symbols(structure: Any) -> Any:
+    """Symbolic tensors in place of the specs in a nest."""
+    return tree.map_structure(
+        lambda s: KerasTensor(s.shape, s.dtype, s.sparse, s.ragged) if isinstance(s, Spec) else s, structure
+    )

@@ -15,14 +15,14 @@ from cornu.base import policies, tree
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, DTypeError, OpError, ShapeError, StateError, unknown_arguments, warn
 from cornu.base.policies import DTypePolicy
-from cornu.base.spec import Shape, Spec, standardize_shape
+from cornu.base.spec import Shape, standardize_shape
 from cornu.core import masks
 from cornu.core.configurable import Configurable
 from cornu.core.context import context
 from cornu.core.names import auto_name, snake_case
 from cornu.core.op import ragged_hint
 from cornu.core.state import StateScope, infer, known_shape
-from cornu.core.symbolic import KerasTensor, Node, record
+from cornu.core.symbolic import KerasTensor, Node, of_arrays, record, symbols
 from cornu.core.tracking import changed, find
 from cornu.core.variable import Variable, initialize
 from cornu.layers.checks import positive_int, tensor
@@ -446,7 +446,7 @@ class Layer(Configurable):
             kwargs.pop("training", None)
         leaves = args if len(args) == 1 and not kwargs and hasattr(args[0], "shape") else tree.flatten((args, kwargs))
         if any(isinstance(leaf, KerasTensor) for leaf in leaves):
-            return self._call_symbolically(signature, args, kwargs, training)
+            return self._call_symbolically(signature, args, kwargs)
         outer = context.call
         if outer is None:
             context.call = _Call(training)
@@ -576,9 +576,7 @@ class Layer(Configurable):
                 )
                 return
 
-    def _call_symbolically(
-        self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any], training: bool | None
-    ) -> Any:
+    def _call_symbolically(self, signature: _Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         arguments = self._named(signature, args, kwargs)
         first = args[0] if args else next(iter(arguments.values()), None)
         if self.input_spec is not None:
@@ -589,16 +587,15 @@ class Layer(Configurable):
             check_inputs(self.input_spec, first, self)
         if type(self).compute_output_spec is not Layer.compute_output_spec:
             outputs = self.compute_output_spec(*args, **kwargs)
-            Node(self, args, kwargs, outputs)
-            return outputs
-        if type(self).compute_output_shape is not Layer.compute_output_shape:
+        elif type(self).compute_output_shape is not Layer.compute_output_shape:
             shapes = self.compute_output_shape(tree.map_structure(lambda x: tuple(x.shape), first))
             outputs = tree.map_shape_structure(lambda shape: KerasTensor(tuple(shape), self.compute_dtype), shapes)
-            Node(self, args, kwargs, outputs)
+        else:
+            outputs = record(self, self.__call__, args, kwargs, self._identity(), lambda: self.variables)
+            if outputs is None:
+                raise ArgumentError(f"{self._label()}: its `call` returned None. Is a `return` missing?")
             return outputs
-        outputs = record(self, self.__call__, args, kwargs, self._identity(), lambda: self.variables)
-        if outputs is None:
-            raise ArgumentError(f"{self._label()}: its `call` returned None. Is a `return` missing?")
+        Node(self, args, kwargs, outputs)
         return outputs
 
     def _identity(self) -> Any:
@@ -645,21 +642,8 @@ class Layer(Configurable):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Symbolic tensors like those the layer would return for symbolic arguments; nothing is recorded."""
-        leaves = tree.flatten((args, kwargs))
-        at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, KerasTensor)]
         self._maybe_build(dict(zip(_signature(type(self).call).names, args, strict=False)) | kwargs)
-
-        def call(arrays: list[Any]) -> Any:
-            filled = list(leaves)
-            for i, array in zip(at, arrays, strict=True):
-                filled[i] = array
-            full_args, full_kwargs = tree.pack_sequence_as((args, kwargs), filled)
-            return self(*full_args, **full_kwargs)
-
-        found = infer(call, [Spec.of(leaves[i]) for i in at])
-        return tree.map_structure(
-            lambda s: KerasTensor(s.shape, s.dtype, s.sparse, s.ragged) if isinstance(s, Spec) else s, found
-        )
+        return symbols(infer(*of_arrays(self, args, kwargs)))
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """As calling the layer on symbolic tensors."""
