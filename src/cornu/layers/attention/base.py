@@ -13,7 +13,6 @@ from cornu.base.errors import ArgumentError, ShapeError
 from cornu.layers.checks import fraction, positive_int
 from cornu.layers.core.einsum_dense import EinsumDense
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight
 from cornu.random import SeedGenerator, dropout
 
 
@@ -33,24 +32,15 @@ class ProjectedAttention(Layer):
     depth: int
     value_depth: int
 
-    def __init__(
+    def _describe(
         self,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        sliding_window: int | None = None,
-        flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        use_gate: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
+        dropout: float,
+        use_bias: bool,
+        sliding_window: int | None,
+        flash_attention: bool | None,
+        use_gate: bool,
+        seed: int | None,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.dropout = fraction(dropout, "dropout", self)
         if flash_attention and self.dropout:
             raise ArgumentError(f"{self._label()}: flash_attention=True has no dropout, got dropout={dropout}.")
@@ -58,8 +48,6 @@ class ProjectedAttention(Layer):
         if sliding_window is not None:
             positive_int(sliding_window, "sliding_window", self)
         self.sliding_window = sliding_window
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
         self.seed_generator = SeedGenerator(seed)
 
     def _axes(self, rank: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from cornu.base.errors import ArgumentError
 from cornu.layers.attention.base import ProjectedAttention
 from cornu.layers.checks import positive_int
+from cornu.layers.weights import describe_weight
 
 
 class GroupedQueryAttention(ProjectedAttention):
@@ -43,22 +44,10 @@ class GroupedQueryAttention(ProjectedAttention):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            dropout,
-            use_bias,
-            sliding_window,
-            flash_attention,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            bias_constraint,
-            use_gate,
-            seed,
-            **kwargs,
-        )
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe(dropout, use_bias, sliding_window, flash_attention, use_gate, seed)
         self.head_dim = self.depth = self.value_depth = positive_int(head_dim, "head_dim", self)
         self.num_query_heads = self.heads = positive_int(num_query_heads, "num_query_heads", self)
         self.num_key_value_heads = self.groups = positive_int(num_key_value_heads, "num_key_value_heads", self)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from cornu.base.errors import ArgumentError
 from cornu.layers.attention.base import ProjectedAttention
 from cornu.layers.checks import positive_int, sizes
+from cornu.layers.weights import describe_weight
 
 
 class MultiHeadAttention(ProjectedAttention):
@@ -42,22 +43,10 @@ class MultiHeadAttention(ProjectedAttention):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            dropout,
-            use_bias,
-            sliding_window,
-            flash_attention,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            bias_constraint,
-            use_gate,
-            seed,
-            **kwargs,
-        )
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        self._describe(dropout, use_bias, sliding_window, flash_attention, use_gate, seed)
         self.num_heads = self.heads = self.groups = positive_int(num_heads, "num_heads", self)
         self.key_dim = self.depth = positive_int(key_dim, "key_dim", self)
         self.value_dim = self.value_depth = key_dim if value_dim is None else positive_int(value_dim, "value_dim", self)
