@@ -44,24 +44,11 @@ class GRUCell(Cell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            **kwargs,
-        )
+        initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
+        regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        constraints = (kernel_constraint, recurrent_constraint, bias_constraint)
+        weights, rates = (*initializers, *regularizers, *constraints), (dropout, recurrent_dropout)
+        super().__init__(units, activation, use_bias, *weights, *rates, seed, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
 

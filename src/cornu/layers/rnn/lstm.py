@@ -12,6 +12,7 @@ from cornu.base.dtypes import standardize_dtype
 from cornu.layers.rnn.cell import Cell, is_plain
 from cornu.layers.rnn.loops import lstm_loop
 from cornu.layers.rnn.rnn import CellRNN
+from cornu.layers.weights import make_weight
 
 
 class LSTMCell(Cell):
@@ -45,36 +46,17 @@ class LSTMCell(Cell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            **kwargs,
-        )
+        initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
+        regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        constraints = (kernel_constraint, recurrent_constraint, bias_constraint)
+        weights, rates = (*initializers, *regularizers, *constraints), (dropout, recurrent_dropout)
+        super().__init__(units, activation, use_bias, *weights, *rates, seed, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias
 
     def _make_bias(self) -> Any:
         initializer = _with_forget_bias(self.bias_initializer) if self.unit_forget_bias else self.bias_initializer
-        return self.add_weight(
-            (4 * self.units,),
-            initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-            name="bias",
-        )
+        return make_weight(self, "bias", (4 * self.units,), initializer=initializer)
 
     def step(self, projected: Array, states: list[Array], training: bool = False) -> tuple[Array, list[Array]]:
         h, c = states
