@@ -281,8 +281,11 @@ class Engine:
         for variable, value in zip(self.variables, values, strict=True):
             variable._value, variable._shared = value, False
 
-    def _logs(self, logs: dict[str, Any]) -> DeviceLogs:
-        return DeviceLogs({name: logs[name] for name in self._log_names})
+    def _run(self, program: Callable[..., Any], *arguments: Any) -> tuple[DeviceLogs, Any]:
+        """Run it on the values of all variables, which become what it returns: the logs and the watch's finding."""
+        values, logs, bad = program(self._values(), *arguments)
+        self._store(values)
+        return DeviceLogs({name: logs[name] for name in self._log_names}), bad
 
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
@@ -290,9 +293,7 @@ class Engine:
             leaves = present(batch)
             arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
             batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
-        values, logs, bad = self._single(self._values(), batch, reset)
-        self._store(values)
-        return self._logs(logs), bad
+        return self._run(self._single, batch, reset)
 
     def run_batches(self, batches: list[Batch], most: int, reset: bool) -> tuple[DeviceLogs, Any]:
         """A step on each of these batches from the host, all of one form, in one dispatch that could take `most`."""
@@ -306,11 +307,7 @@ class Engine:
             leaves.append(whole)
         many, _ = self._resident_programs(batches[0], size)
         order, count = np.arange(most * size, dtype="int32"), np.int32(len(batches))
-        values, logs, bad = many(
-            self._values(), leaves if B.waits else B.transfer(leaves), order, np.int32(0), count, reset
-        )
-        self._store(values)
-        return self._logs(logs), bad
+        return self._run(many, leaves if B.waits else B.transfer(leaves), order, np.int32(0), count, reset)
 
     def epoch(
         self,
@@ -454,20 +451,14 @@ class Engine:
                 count = min(whole - at, total - done, chunk, listener.at_most(done))
 
                 def dispatch(reset: bool, at: int = at, count: int = count, order: Any = order) -> Any:
-                    values, logs, bad = many(
-                        self._values(), data.device_leaves, order, np.int32(at), np.int32(count), reset
-                    )
-                    self._store(values)
-                    return self._logs(logs), bad
+                    return self._run(many, data.device_leaves, order, np.int32(at), np.int32(count), reset)
 
             else:
                 count = 1
                 rows = order[whole * size :]
 
                 def dispatch(reset: bool, rows: Any = rows) -> Any:
-                    values, logs, bad = tail(self._values(), data.device_leaves, rows, reset)
-                    self._store(values)
-                    return self._logs(logs), bad
+                    return self._run(tail, data.device_leaves, rows, reset)
 
             yield done, count, dispatch
             done += count

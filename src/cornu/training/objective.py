@@ -93,6 +93,13 @@ def leaves_for(structure: Any, y_pred: Any, names: list[str], what: str) -> list
     return leaves
 
 
+def weights_for(sample_weight: Any, y_pred: Any, names: list[str]) -> list[Any]:
+    """The sample weights of each output: one array counts for all of them."""
+    if sample_weight is not None and not tree.is_nested(sample_weight):
+        return [sample_weight] * len(names)
+    return leaves_for(sample_weight, y_pred, names, "sample_weight")
+
+
 def check_target(y: Any, y_pred: Any, loss: Any, name: str) -> None:
     """Raises ShapeError for a target that cannot belong to the output, with the repair."""
     a, b = tuple(y.shape), tuple(y_pred.shape)
@@ -159,10 +166,7 @@ class CompiledLoss:
 
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         targets, outputs = leaves_for(y, y_pred, self.names, "y"), tree.flatten(y_pred)
-        if sample_weight is not None and not tree.is_nested(sample_weight):
-            row_weights = [sample_weight] * len(outputs)
-        else:
-            row_weights = leaves_for(sample_weight, y_pred, self.names, "sample_weight")
+        row_weights = weights_for(sample_weight, y_pred, self.names)
         total = None
         for i, loss in enumerate(self.losses):
             if loss is None:
@@ -210,10 +214,7 @@ class CompiledMetrics:
     def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count one batch."""
         targets, outputs = leaves_for(y, y_pred, self.names, "y"), tree.flatten(y_pred)
-        if sample_weight is not None and not tree.is_nested(sample_weight):
-            row_weights = [sample_weight] * len(outputs)
-        else:
-            row_weights = leaves_for(sample_weight, y_pred, self.names, "sample_weight")
+        row_weights = weights_for(sample_weight, y_pred, self.names)
         for i, metric, is_weighted in self.rows:
             if targets[i] is None:
                 continue
