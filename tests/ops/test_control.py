@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cornu
-from cornu import layers, ops, random
+from cornu import initializers, layers, ops, random
 from cornu.base.errors import ArgumentError, BackendError, ShapeError
 
 
