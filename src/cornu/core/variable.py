@@ -118,31 +118,30 @@ class Variable(Operators):
         return value
 
     def _read(self) -> Array:
-        self._check_backend()
-        value = self._found()
-        if (tell := current().tell_tapes) is not None:
-            tell(self)
+        backend = current()
+        if self._backend != backend.name:
+            self._check_backend()
+        if backend.tell_tapes is None:
+            return self._found(None)
+        value = self._found(backend.function())
+        backend.tell_tapes(self)
         return value
 
-    def _found(self) -> Array:
+    def _found(self, function: Any) -> Array:
+        """The value within a `function` that the user compiles, if any."""
         scope = context.scope
-        while not (outside := self._is_outside(scope)) and scope is not None:
+        while scope is not None and (function is None or scope.function is function):
             if self in scope.values:
                 return scope.values[self]
             scope.read[self] = None
             if self._value is None and scope.abstract and not B.is_recorded():
                 return B.zeros(self.shape, self.dtype)
             scope = scope.parent
-        if outside:
-            return current().late(self, current().function())
+        if function is not None and (scope is not None or type(self) is not _Kept):
+            return current().late(self, function)
         if self._value is None:
             initialize([self])
         return self._value
-
-    def _is_outside(self, scope: Any) -> bool:
-        """Whether the value is that of another trace than the one that goes on, a function of the user."""
-        function = current().function()
-        return function is not None and (type(self) is not _Kept if scope is None else scope.function is not function)
 
     def _keep(self) -> bool:
         """Whether a variable of the framework's own keeps the value: from when a function that is not ours sets it."""
@@ -167,7 +166,7 @@ class Variable(Operators):
     @property
     def handle(self) -> Any:
         """What TensorFlow's tapes know it by."""
-        return self._found()
+        return self._found(current().function())
 
     def numpy(self) -> Any:
         """A copy of the value as a NumPy array."""
@@ -193,7 +192,8 @@ class Variable(Operators):
         value = self._fitting(value)
         scope = context.scope
         if scope is not None:
-            if self._is_outside(scope):
+            function = current().function()
+            if function is not None and scope.function is not function:
                 raise StateError(
                     f"Variable {self.path!r} is assigned within a model by a function that is compiled on its own: "
                     "leave its decorator out, for the model's steps are compiled as a whole."
@@ -294,7 +294,7 @@ class _Kept(Variable):
     @property
     def handle(self) -> Any:
         """What TensorFlow's tapes know it by."""
-        return self._cell.handle if context.scope is None else self._found()
+        return self._cell.handle if context.scope is None else self._found(current().function())
 
     def __repr__(self) -> str:
         with load(self._backend).untraced():
