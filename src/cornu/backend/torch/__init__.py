@@ -268,7 +268,7 @@ class TorchBackend(Backend):
             elif part is not None:
                 if isinstance(part, slice) and (part.step or 1) < 0:
                     places = range(x.shape[axis])[part]
-                    x = torch.index_select(x, axis, torch.tensor(list(places), device=x.device))
+                    x = torch.index_select(x, axis, torch.tensor(list(places), dtype=torch.int64, device=x.device))
                     keys[i] = slice(None)
                 axis += 1
         return x[tuple(keys)]

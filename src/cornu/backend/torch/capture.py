@@ -478,10 +478,11 @@ def _replaying() -> Iterator[None]:
 
 def without_autocast() -> AbstractContextManager[Any] | None:
     """A context in which the `torch.autocast` around it is off, if one is on: dtypes are the policy's to choose."""
-    if not torch._C._is_any_autocast_enabled():
-        return None
-    kind = "cpu" if torch.is_autocast_enabled("cpu") else "cuda"
-    return torch.autocast(kind, enabled=False)  # then asked again
+    if torch._C._is_any_autocast_enabled():
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                return torch.autocast(kind, enabled=False)  # then asked again
+    return None
 
 
 class Captured:
