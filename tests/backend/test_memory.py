@@ -85,3 +85,37 @@ def test_other_c_libraries_are_left_alone(monkeypatch, asked, error):
     monkeypatch.setattr(memory.ctypes, "CDLL", missing)
     memory.keep_freed_memory(one_heap=True)
     assert asked == []
+
+
+def test_what_jaxs_compiler_freed_is_returned(monkeypatch):
+    """Asked by the event that JAX tells when it has compiled, of long compilations only."""
+    import jax
+
+    import cornu.backend.jax as module
+
+    module.JaxBackend()
+    told, returned = [], []
+    monkeypatch.setattr(module, "return_freed_memory", lambda: returned.append(None))
+    jax.monitoring.register_event_duration_secs_listener(lambda event, seconds, **_: told.append(event))
+    jax.jit(lambda x: x * 0.7331)(1.0)
+    event = "/jax/core/compile/backend_compile_duration"
+    assert event in told
+    assert not returned
+    for seconds in (0.1, 1.0):
+        jax.monitoring.record_event_duration_secs(event, seconds)
+    assert len(returned) == 1
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_memory_is_returned_where_that_can_be_asked(monkeypatch, error):
+    asked = []
+    library = types.SimpleNamespace(malloc_trim=asked.append)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
+    memory.return_freed_memory()
+    assert asked == [0]
+
+    def missing(name):
+        raise error
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    memory.return_freed_memory()

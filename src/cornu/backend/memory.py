@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def block(size: int) -> np.ndarray[Any, Any]:
     return whole[start : start + size]
 
 
-@contextmanager
+@contextlib.contextmanager
 def lasting() -> Iterator[None]:
     """What is made meanwhile lives as long as the process: the garbage collector does not look at it, now nor later.
 
@@ -75,3 +75,9 @@ def keep_freed_memory(one_heap: bool) -> None:
     mallopt(_MMAP_THRESHOLD, _KEPT)
     if one_heap:
         mallopt(_ARENA_MAX, 1)
+
+
+def return_freed_memory() -> None:
+    """Gives the system what was freed, where the C library is glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

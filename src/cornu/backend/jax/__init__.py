@@ -20,7 +20,7 @@ from jax.scipy import linalg, special
 
 from cornu.backend.contract import Array, Pairs
 from cornu.backend.jax.cache import use_cache
-from cornu.backend.memory import keep_freed_memory
+from cornu.backend.memory import keep_freed_memory, return_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
@@ -117,6 +117,7 @@ class JaxBackend(NamespaceBackend):
             jax.config.update("jax_cpu_enable_async_dispatch", False)  # type: ignore[no-untyped-call]
         keep_freed_memory(one_heap=jax.config.read("jax_cpu_enable_async_dispatch"))  # type: ignore[no-untyped-call]
         use_cache()
+        _leave_no_compiler_behind()
         self._local = threading.local()
         self.concrete = type(jnp.zeros(()))
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
@@ -473,6 +474,21 @@ def _conv_by_rows(x: Array, kernel: Array, padding: Pairs, dilation: Sequence[in
     found = overlaid(products, 1, dilation[0])
     low, high = (dilation[0] * (rows - 1) - n for n in padding[0])
     return found[:, low : found.shape[1] - high]
+
+
+@functools.cache
+def _leave_no_compiler_behind() -> None:
+    """What the compiler freed goes back to the system, where it took long enough.
+
+    Compiling ResNet-20 takes 2.6 s, returning memory 0.05: the process then trains in 500 MB instead of 750, and holds
+    750 at most instead of 920.
+    """
+
+    def after(event: str, duration_secs: float, **kwargs: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration" and duration_secs > 0.5:
+            return_freed_memory()
+
+    jax.monitoring.register_event_duration_secs_listener(after)
 
 
 @functools.cache
