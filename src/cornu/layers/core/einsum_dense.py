@@ -15,7 +15,8 @@ from cornu.initializers import VarianceScaling
 from cornu.layers.checks import positive_int
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
-from cornu.ops import einsum
+from cornu.ops import einsum, reshape
+from cornu.ops.products import dense
 
 _EQUATION = re.compile(r"([a-zA-Z]*(?:\.\.\.)?[a-zA-Z]*),([a-zA-Z]*)->([a-zA-Z]*(?:\.\.\.)?[a-zA-Z]*)")
 
@@ -51,6 +52,7 @@ class EinsumDense(Layer):
                 f"neither or both sides, got {equation!r}."
             )
         self._letters = match.groups()
+        self._summed = _summed_last(*self._letters, bias_axes)
         shape = (output_shape,) if output_shape is None or hasattr(output_shape, "__index__") else output_shape
         self.output_shape = standardize_shape(shape, f"{self._label()}: output_shape")
         for size in self.output_shape:
@@ -114,7 +116,26 @@ class EinsumDense(Layer):
         return counting
 
     def call(self, inputs: Array) -> Array:
-        outputs = einsum(self.equation.replace(" ", ""), inputs, self.kernel)
-        if self.bias is not None:
-            outputs = outputs + self.bias.value
+        kernel, bias = self.kernel.value, None if self.bias is None else self.bias.value
+        if self._summed and None not in inputs.shape:  # as Dense, which adds the bias within the product
+            free, made = inputs.shape[: -self._summed], kernel.shape[self._summed :]
+            rows = reshape(inputs, (*free, -1)) if self._summed > 1 else inputs
+            kernel = reshape(kernel, (rows.shape[-1], -1))
+            outputs = reshape(dense(rows, kernel, None if bias is None else reshape(bias, (-1,))), (*free, *made))
+        else:
+            outputs = einsum(self.equation.replace(" ", ""), inputs, kernel)
+            outputs = outputs if bias is None else outputs + bias
         return outputs if self.activation is None else self.activation(outputs)
+
+
+def _summed_last(inputs: str, kernel: str, outputs: str, bias_axes: str | None) -> int:
+    """How many axes are summed over, if they are the last of the inputs and the first of the kernel, else 0.
+
+    The others stay in order, and the bias has all that the kernel brings.
+    """
+    summed = "".join(letter for letter in kernel if letter not in outputs)
+    made = kernel[len(summed) :]
+    free, letters = inputs.removesuffix(summed), (inputs + made).replace("...", "")
+    in_order = (inputs, kernel, outputs) == (free + summed, summed + made, free + made)
+    plain = free and in_order and len(set(letters)) == len(letters) and set(bias_axes or made) == set(made)
+    return len(summed) if plain else 0
