@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -371,6 +372,20 @@ def test_tapes_of_the_user_watch_variables() -> None:
     outputs = model.predict(X, verbose=0)
     assert repr(model.to_backend("jax").trainable_variables[0]).startswith("<Variable path=")
     np.testing.assert_allclose(model.predict(X, verbose=0), outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_functions_of_the_user_go_on_with_variables_that_were_elsewhere() -> None:
+    variable = Variable(np.ones(2, "float32"))
+    count = tf.function(lambda: variable.assign_add(tf.ones(2)))
+    count()
+    variable.to_backend("jax")
+    with config.backend_scope("jax"):
+        variable.assign([5.0, 7.0])
+    variable.to_backend("tensorflow")
+    assert count().numpy().tolist() == variable.numpy().tolist() == [6.0, 8.0]
+    twin = copy.deepcopy(variable)
+    count()
+    assert twin.numpy().tolist() == [6.0, 8.0]
 
 
 def test_tapes_of_the_user_and_derivatives_of_ours_agree() -> None:

@@ -26,6 +26,33 @@ Reduction = Callable[..., Array]  # (x, axis=None, keepdims=False)
 Pairs = Sequence[tuple[int, int]]
 
 
+class UserFunctions(ABC):
+    """What variables ask of a framework whose functions the user compiles and whose tapes the user holds."""
+
+    @abstractmethod
+    def current(self) -> Any:
+        """The function, compiled by the user and not by us, that is traced here; None elsewhere."""
+
+    @abstractmethod
+    def late(self, variable: Any, function: Any) -> Array:
+        """The variable's value as an input of this function, found at each call."""
+
+    @abstractmethod
+    def cell(self, variable: Any) -> Any:
+        """What holds the variable's value from when the current function sets it: `read_value`, `assign`, `handle`.
+
+        None where there is no current function.
+        """
+
+    @abstractmethod
+    def tell_tapes(self, variable: Any) -> None:
+        """The variable was read: the user's tapes watch it."""
+
+    @abstractmethod
+    def is_recorded(self) -> bool:
+        """Whether tapes record what is computed here."""
+
+
 class Backend(ABC):
     """The primitives of one array framework."""
 
@@ -305,21 +332,8 @@ class Backend(ABC):
         """A context that keeps settings of the framework from changing the dtypes of a model; None: there are none."""
         return None
 
-    keeper: Callable[[Array], Any] | None = None
-    """A variable of the framework's own (`read_value`, `assign`, `handle`) with this value within a function that is
-    compiled by the user; None elsewhere."""
-    tell_tapes: Callable[[Any], None] | None = None
-    """Called with every variable that is read, for the user's tapes to watch it."""
-    late: Any = None
-    """A variable's value as an input of this `function`, found at each call."""
-
-    def function(self) -> Any:
-        """The function, compiled by the user and not by us, that is traced here; None elsewhere."""
-        return None
-
-    def is_recorded(self) -> bool:
-        """Whether tapes record what is computed here."""
-        return False
+    user_functions: UserFunctions | None = None
+    """For variables that are read and assigned in functions that the user compiles; None: there are no such."""
 
     def wait(self, x: Any) -> None:
         """Return when the arrays in the nest `x` are computed."""

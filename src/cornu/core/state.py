@@ -29,7 +29,8 @@ class StateScope:
         self.read: dict[Variable, None] = {}  # from outside
         self.abstract = abstract
         self.parent: StateScope | None = None
-        self.function = B.function()  # within which the values are those of the scope
+        functions = B.user_functions  # within the current one the values are those of the scope
+        self.function = None if functions is None else functions.current()
 
     def __enter__(self) -> StateScope:
         self.parent, context.scope = context.scope, self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cornu.backend import B, current, load
-from cornu.backend.contract import Array
+from cornu.backend.contract import Array, Backend, UserFunctions
 from cornu.base import config, tree
 from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError, StateError, plain
@@ -64,6 +65,7 @@ class Variable(Operators):
         self._backend = config.backend()
         self._value: Array | None = None
         self._shared = False  # whether someone outside may hold the array, so that it must not be donated
+        self._cells: dict[str, Any] = {}  # by backend: see `_live_in`
         self._initializer: Callable[..., Any] | None = None
         if isinstance(initializer, str):
             initializer = configurable.package("keras.initializers").get(initializer)
@@ -120,53 +122,51 @@ class Variable(Operators):
     def _read(self) -> Array:
         backend = current()
         if self._backend != backend.name:
-            self._check_backend()
-        if backend.tell_tapes is None:
+            raise self._mismatch(backend)
+        functions = backend.user_functions
+        if functions is None:
             return self._found(None)
-        value = self._found(backend.function())
-        backend.tell_tapes(self)
+        value = self._found(functions)
+        functions.tell_tapes(self)
         return value
 
-    def _found(self, function: Any) -> Array:
-        """The value within a `function` that the user compiles, if any."""
+    def _found(self, functions: UserFunctions | None) -> Array:
+        """The value here, in a function that the user compiles as well."""
+        function = functions and functions.current()
         scope = context.scope
         while scope is not None and (function is None or scope.function is function):
             if self in scope.values:
                 return scope.values[self]
             scope.read[self] = None
-            if self._value is None and scope.abstract and not B.is_recorded():
+            if self._value is None and scope.abstract and not (functions and functions.is_recorded()):
                 return B.zeros(self.shape, self.dtype)
             scope = scope.parent
-        if function is not None and (scope is not None or type(self) is not _Kept):
-            return current().late(self, function)
+        if functions and function is not None and (scope is not None or not isinstance(self, _Held)):
+            return functions.late(self, function)
         if self._value is None:
             initialize([self])
         return self._value
 
-    def _keep(self) -> bool:
-        """Whether a variable of the framework's own keeps the value: from when a function that is not ours sets it."""
-        keeper = current().keeper
-        if self._value is None and keeper is not None:
-            initialize([self])
-        cell = None if keeper is None else keeper(self._value)
-        if cell is not None:
-            del self._value
-            self._cell, self.__class__ = cell, _Kept
-        return cell is not None
+    def _live_in(self, cell: Any) -> None:
+        """Let the value be what the cell holds: `cell.read_value()`, changed by `cell.assign(value)`.
 
-    def _check_backend(self) -> None:
-        if self._backend != config.backend():
-            raise BackendMismatchError(
-                f"Variable {self.path!r} belongs to the backend {self._backend!r}, the current one is "
-                f"{config.backend()!r}. Work with it under `cornu.config.backend_scope({self._backend!r})`."
-            )
+        While the variable belongs to another backend the cell waits.
+        """
+        self.__dict__.pop("_value", None)
+        self._cells, self.__class__ = self._cells | {self._backend: cell}, _Held
+
+    def _mismatch(self, backend: Backend) -> BackendMismatchError:
+        return BackendMismatchError(
+            f"Variable {self.path!r} belongs to the backend {self._backend!r}, the current one is "
+            f"{backend.name!r}. Work with it under `cornu.config.backend_scope({self._backend!r})`."
+        )
 
     _should_act_as_resource_variable = True
 
     @property
     def handle(self) -> Any:
         """What TensorFlow's tapes know it by."""
-        return self._found(current().function())
+        return self._found(current().user_functions)
 
     def numpy(self) -> Any:
         """A copy of the value as a NumPy array."""
@@ -179,20 +179,20 @@ class Variable(Operators):
         if name == self._backend:
             return
         value = None if self._value is None else self.numpy()
-        if isinstance(self, _Kept):
-            self.__class__ = Variable  # type: ignore[assignment]
+        self.__dict__.pop("_value", None)
+        self._backend, self.__class__ = name, _Held if name in self._cells else Variable
         with config.backend_scope(name):
             self.dtype = B.canonical_dtype(self.dtype)
-            self._value = None if value is None else B.convert(value, self.dtype)
-        self._backend, self._shared = name, False
+            self._value, self._shared = None if value is None else B.convert(value, self.dtype), False
         changed()
 
     def assign(self, value: Any) -> Array:
         """Set the value; its shape must be the variable's. Returns the new value."""
         value = self._fitting(value)
-        scope = context.scope
+        scope, backend = context.scope, current()
+        functions = backend.user_functions
         if scope is not None:
-            function = current().function()
+            function = functions and functions.current()
             if function is not None and scope.function is not function:
                 raise StateError(
                     f"Variable {self.path!r} is assigned within a model by a function that is compiled on its own: "
@@ -201,12 +201,15 @@ class Variable(Operators):
             scope.values[self] = value
             scope.written[self] = None
             return value
-        self._check_backend()
-        if B.is_tracing(value) and not self._keep():
-            raise StateError(
-                f"Variable {self.path!r} was assigned a traced value outside of any state scope. Assign it inside a "
-                "layer's or model's call, or return the value from the compiled function."
-            )
+        if self._backend != backend.name:
+            raise self._mismatch(backend)
+        if backend.is_tracing(value) and not (functions and isinstance(self, _Held)):
+            if (cell := functions and functions.cell(self)) is None:
+                raise StateError(
+                    f"Variable {self.path!r} was assigned a traced value outside of any state scope. Assign it inside "
+                    "a layer's or model's call, or return the value from the compiled function."
+                )
+            self._live_in(cell)
         self._value, self._shared = value, True
         return value
 
@@ -271,11 +274,11 @@ class Variable(Operators):
         return iter(self.value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
-        twin = object.__new__(Variable)
+        twin = object.__new__(type(self))
         memo[id(self)] = twin
-        twin.__dict__.update(self.__dict__)
-        if self._value is not None:
-            twin._value, twin._shared = load(self._backend).copy(self._value), False
+        twin.__dict__.update(self.__dict__, _cells=copy.deepcopy(self._cells, memo))
+        if (value := self.__dict__.get("_value")) is not None:
+            twin._value, twin._shared = load(self._backend).copy(value), False
         return twin
 
     def __repr__(self) -> str:
@@ -283,18 +286,21 @@ class Variable(Operators):
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, {value}>"
 
 
-class _Kept(Variable):
-    """One whose value a variable of the framework's own keeps."""
+class _Held(Variable):
+    """One whose value a cell holds. A class of its own: elsewhere `_value` is a plain attribute, read on every call."""
 
     _value = property(lambda self: self._cell.read_value(), lambda self, value: self._cell.assign(value))
+    _shared = property(lambda self: True, lambda self, value: None)
+    """Always: whoever holds what was in the cell keeps it when `fit` writes."""
 
-    def _keep(self) -> bool:
-        return True
+    @property
+    def _cell(self) -> Any:
+        return self._cells[self._backend]
 
     @property
     def handle(self) -> Any:
         """What TensorFlow's tapes know it by."""
-        return self._cell.handle if context.scope is None else self._found(current().function())
+        return self._cell.handle if context.scope is None else super().handle
 
     def __repr__(self) -> str:
         with load(self._backend).untraced():
@@ -310,8 +316,10 @@ def initialize(variables: Iterable[Variable]) -> None:
     waiting = [v for v in dict.fromkeys(variables) if v._value is None]
     if not waiting:
         return
+    backend = current()
     for variable in waiting:
-        variable._check_backend()
+        if variable._backend != backend.name:
+            raise variable._mismatch(backend)
     scope, context.scope = context.scope, None
     cast_to, context.autocast = context.autocast, None
     try:

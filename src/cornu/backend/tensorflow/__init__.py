@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting lines, unless the user has a wish
@@ -13,14 +12,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting lines, unless
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.autograph.core import config as autograph
-from tensorflow.python.eager import record
-from tensorflow.python.eager import tape as tapes
-from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
 
 from cornu.backend.contract import Array, Backend, Pairs
 from cornu.backend.memory import keep_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.backend.tensorflow import primitives
+from cornu.backend.tensorflow.functions import Local, UserFunctions
 from cornu.backend.tensorflow.primitives import cast, constant
 from cornu.base import config, tree
 from cornu.base.dtypes import standardize_dtype
@@ -49,7 +46,8 @@ class TensorflowBackend(NamespaceBackend):
         for name, fn in primitives.ALL.items():
             setattr(self, name, fn)
         self._scalars: dict[Any, Array] = {}
-        self._local = _Local()
+        self._local = Local()
+        self.user_functions = UserFunctions(self._local)
 
     @property
     def waits(self) -> bool:
@@ -147,38 +145,6 @@ class TensorflowBackend(NamespaceBackend):
     def untraced(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = tf.init_scope()
         return context
-
-    def keeper(self, value: Array) -> Any:
-        if tf.executing_eagerly() or self._local.xla is not None:
-            return None
-        with tf.init_scope():
-            return tf.Variable(value)
-
-    def function(self) -> Any:
-        graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-        while isinstance(graph, ControlFlowFuncGraph):
-            graph = graph.outer_graph
-        return None if graph is self._local.graph or not isinstance(graph, tf.__internal__.FuncGraph) else graph
-
-    def late(self, variable: Any, graph: Any) -> Any:
-        captures, spec = graph._function_captures, tf.TensorSpec(variable.shape, variable.dtype)
-        if variable not in captures.by_ref_internal:
-
-            def found() -> list[Array]:  # asked where the function is called
-                return [variable._read()]
-
-            found.output_spec = spec  # type: ignore[attr-defined]
-            with graph.as_default():
-                given = tf.compat.v1.placeholder(spec.dtype, spec.shape)
-            captures.add_or_replace(variable, found, given, tracetype=spec, is_by_ref=True)
-        return captures.by_ref_internal[variable]
-
-    def is_recorded(self) -> bool:
-        return bool(record.could_possibly_record())
-
-    def tell_tapes(self, variable: Any) -> None:
-        if variable.trainable and record.could_possibly_record():
-            tapes.variable_accessed(variable)
 
     def is_tracing(self, x: Any) -> bool:
         x = getattr(x, "flat_values", x)
@@ -610,33 +576,6 @@ def _or_else(program: Any, make: Callable[[], Any]) -> Callable[..., Any]:
         return chosen(*arrays)
 
     return run
-
-
-class _Local(threading.local):
-    """What of ours is going on in this thread: how many differentiations, a trace, whether for XLA, which misses a
-    kernel."""
-
-    depth = 0
-    xla: bool | None = None  # None: no trace
-    graph: Any = None
-    misses_kernel = False
-
-    @contextmanager
-    def tracing(self, xla: bool | None) -> Iterator[None]:
-        """While the default graph is ours."""
-        before, self.xla, self.graph = (self.xla, self.graph), xla, tf.compat.v1.get_default_graph()
-        try:
-            yield
-        finally:
-            self.xla, self.graph = before
-
-    @contextmanager
-    def differentiating(self) -> Iterator[None]:
-        self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
 
 
 class _Form:

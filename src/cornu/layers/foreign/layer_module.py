@@ -11,7 +11,7 @@ from cornu.base.errors import DTypeError, StateError
 from cornu.core.state import StateScope
 from cornu.core.variable import Variable, initialize
 from cornu.layers.checks import require_backend
-from cornu.layers.foreign.tensor_variable import in_tensor
+from cornu.layers.foreign.tensor_cell import in_tensor
 from cornu.layers.layer import Layer
 
 

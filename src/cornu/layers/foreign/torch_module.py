@@ -13,7 +13,7 @@ from cornu.base.errors import ArgumentError, StateError
 from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
 from cornu.layers.checks import require_backend
-from cornu.layers.foreign.tensor_variable import live_in
+from cornu.layers.foreign.tensor_cell import TensorCell
 from cornu.layers.layer import Layer
 
 _swapping = threading.RLock()
@@ -91,5 +91,5 @@ class TorchModuleWrapper(Layer):
 def _variable(key: str, tensor: torch.Tensor) -> Variable:
     """A variable that lives in a parameter or buffer of a module."""
     made = Variable(tensor.detach(), trainable=tensor.requires_grad, name=key.replace(".", "_").replace("/", "_"))
-    live_in(made, tensor)
+    made._live_in(TensorCell(tensor))
     return made
