@@ -412,18 +412,29 @@ class Backend(ABC):
         """
         return None
 
+    def together(self) -> AbstractContextManager[None]:
+        """Within it a program may run kernels in another order: those that are alike as one, on many arrays."""
+        return nullcontext()
+
     def fused_adam(
         self,
-        values: list[Array],
+        state: list[list[Array]],
         gradients: list[Array],
-        means: list[Array],
-        squares: list[Array],
         rate: Array,
         beta_1: float,
         beta_2: float,
         epsilon: float,
-    ) -> tuple[list[Array], list[Array], list[Array]] | None:
-        """Adam's step for all variables, `rate` corrected for the bias: (values, means, squares) after it; or None."""
+    ) -> list[list[Array]] | None:
+        """Adam's step for all variables, or None: their values, means, squares, with AMSGrad the largest, after it.
+
+        `rate` is corrected for the bias.
+        """
+        return None
+
+    def fused_sgd(
+        self, state: list[list[Array]], gradients: list[Array], rate: Array, momentum: float, nesterov: bool
+    ) -> list[list[Array]] | None:
+        """The step of gradient descent for all variables, or None: their values, with momentum that too, after it."""
         return None
 
     # control flow

@@ -90,25 +90,12 @@ class Adam(_Moments):
         variable.assign(variable.value - rate * m / (B.sqrt(v) + self.epsilon))
 
     def _update_together(self, grads: Sequence[Array], variables: Sequence[Variable], learning_rate: Array) -> bool:
-        if self.amsgrad or type(self).update_step is not Adam.update_step:
-            return False
-        means, squares = ([slots[self._index[v]] for v in variables] for slots in (self._momentums, self._velocities))
-        groups = [[v.value for v in group] for group in (variables, means, squares)]
-        found = B.fused_adam(
-            groups[0],
-            list(grads),
-            *groups[1:],
-            learning_rate * self._once(self._correction),
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
+        slots = [self._momentums, self._velocities, *([self._largest] if self.amsgrad else [])]
+        rate = learning_rate * self._once(self._correction)
+        settings = rate, self.beta_1, self.beta_2, self.epsilon
+        return type(self).update_step is Adam.update_step and self._fused(
+            B.fused_adam, grads, variables, slots, *settings
         )
-        if found is None:
-            return False
-        for group, values in zip((variables, means, squares), found, strict=True):
-            for variable, value in zip(group, values, strict=True):
-                variable.assign(value)
-        return True
 
 
 class AdamW(Adam):

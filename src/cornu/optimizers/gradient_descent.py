@@ -47,6 +47,13 @@ class SGD(Optimizer):
         m = slot.assign(slot.value * self.momentum - step)
         variable.assign(variable.value + (m * self.momentum - step if self.nesterov else m))
 
+    def _update_together(self, grads: Sequence[Array], variables: Sequence[Variable], learning_rate: Array) -> bool:
+        slots = [self._momentums] if self.momentum else []
+        settings = learning_rate, self.momentum, self.nesterov
+        return type(self).update_step is SGD.update_step and self._fused(
+            B.fused_sgd, grads, variables, slots, *settings
+        )
+
 
 class Lion(Optimizer):
     r"""The sign of an interpolated momentum; learning rates should be 3 to 10 times smaller than Adam's.

@@ -349,10 +349,11 @@ class Optimizer(Configurable):
                 variable.assign(gradient)
             else:
                 plain.append((gradient if scale is None else gradient / scale, variable))
-        if plain and self.gradient_accumulation_steps:
-            self._accumulate(plain)
-        elif plain:
-            self._update(plain)
+        with B.together():
+            if plain and self.gradient_accumulation_steps:
+                self._accumulate(plain)
+            elif plain:
+                self._update(plain)
         self._iterations.assign_add(1)
 
     def _matched(
@@ -437,6 +438,22 @@ class Optimizer(Configurable):
     def _update_together(self, grads: Sequence[Array], variables: Sequence[Variable], learning_rate: Array) -> bool:
         """Apply the rule to all variables by one kernel; false where the backend has none for it."""
         return False
+
+    def _fused(
+        self,
+        kernel: Callable[..., list[list[Array]] | None],
+        grads: Sequence[Array],
+        variables: Sequence[Variable],
+        slots: Sequence[Sequence[Variable]],
+        *settings: Any,
+    ) -> bool:
+        """Assign what a kernel makes of the variables and of their slots; false if it is not for these."""
+        state = [list(variables), *([slot[self._index[v]] for v in variables] for slot in slots)]
+        found = kernel([[v.value for v in part] for part in state], list(grads), *settings)
+        for part, values in zip(state, found or (), strict=found is not None):
+            for variable, value in zip(part, values, strict=True):
+                variable.assign(value)
+        return found is not None
 
     def _clip(self, grads: list[Array]) -> list[Array]:
         if self.clipvalue:

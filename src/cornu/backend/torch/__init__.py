@@ -134,7 +134,8 @@ class TorchBackend(Backend):
         chosen = self._devices[name or self.devices()[:2][-1]]  # the first GPU if there is one
         # It is named at each creation: PyTorch's default device costs every call some µs, and is one thread's.
         TorchBackend.device = None if chosen.type == "cpu" else chosen
-        warnings.filterwarnings("ignore", message="RNN module weights are not part")  # see `_for_cudnn`
+        if TorchBackend.device is not None:
+            warnings.filterwarnings("ignore", message="RNN module weights are not part")  # see `_for_cudnn`
         _constant.cache_clear()
 
     def use_precision(self, name: str | None) -> None:
@@ -630,46 +631,61 @@ class TorchBackend(Backend):
         ys, h = torch.gru(xs, h, weights, bias is not None, 1, 0.0, self._depth > 0, False, False)
         return (torch.flip(ys, (0,)) if reverse else ys), h[0]
 
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext() if active.recorder is None else active.recorder.together()
+
     def fused_adam(
         self,
-        values: list[Array],
+        state: list[list[Array]],
         gradients: list[Array],
-        means: list[Array],
-        squares: list[Array],
         rate: Array,
         beta_1: float,
         beta_2: float,
         epsilon: float,
-    ) -> tuple[list[Array], list[Array], list[Array]] | None:
-        state = [*values, *means, *squares]
-        if any(t.dtype is not torch.float32 or not t.is_contiguous() for t in state):
-            return None
-        recorder = active.recorder
-        if recorder is not None and recorder.thorough:
-            return None  # the compiler fuses the formula itself
-        own = recorder is not None and recorder.may_overwrite(state)
-        state = state if own else [t.clone() for t in state]
-        count = len(values)
-        parts = state[:count], state[count : 2 * count], state[2 * count :]
-        done = [_constant(1e9, torch.float32, False)] * count  # after so many steps the kernel corrects for no bias
-        torch._fused_adam_(
-            parts[0],
-            [g.contiguous() for g in gradients],
-            parts[1],
-            parts[2],
-            [],
-            done,
-            lr=rate.float(),
-            beta1=beta_1,
-            beta2=beta_2,
-            weight_decay=0.0,
-            eps=epsilon,
-            amsgrad=False,
-            maximize=False,
-        )
-        if own and recorder is not None:
-            parts = tuple(recorder.overwrite(part) for part in parts)  # type: ignore[assignment]
-        return parts
+    ) -> list[list[Array]] | None:
+        done = [_constant(1e9, torch.float32, False)] * len(gradients)  # so many steps are corrected for no bias
+
+        def kernel(
+            values: list[Array], means: list[Array], squares: list[Array], largest: list[Array] | None = None
+        ) -> None:
+            torch._fused_adam_(
+                values,
+                [g.contiguous() for g in gradients],
+                means,
+                squares,
+                largest or [],
+                done,
+                lr=rate.float(),
+                beta1=beta_1,
+                beta2=beta_2,
+                weight_decay=0.0,
+                eps=epsilon,
+                amsgrad=largest is not None,
+                maximize=False,
+            )
+
+        return _overwritten(kernel, state)
+
+    def fused_sgd(
+        self, state: list[list[Array]], gradients: list[Array], rate: Array, momentum: float, nesterov: bool
+    ) -> list[list[Array]] | None:
+        def kernel(values: list[Array], momenta: list[Array] | None = None) -> None:
+            # PyTorch multiplies the momentum by the rate of now. Ours holds steps, which are taken as they are.
+            steps = -rate.float()
+            torch._fused_sgd_(
+                values,
+                [(g * steps if momenta else g).contiguous() for g in gradients],
+                momenta or [],
+                weight_decay=0.0,
+                momentum=momentum,
+                lr=-1.0 if momenta else rate.float(),
+                dampening=0.0,
+                nesterov=nesterov,
+                maximize=False,
+                is_first_step=False,
+            )
+
+        return _overwritten(kernel, state)
 
     # control flow
 
@@ -811,11 +827,7 @@ class TorchBackend(Backend):
             with self._differentiating() as nested:
                 return pull_back(results, leaves, gradients, again or nested, keep=True)
 
-        return (
-            (results if again else detached(results)),
-            pullback,
-            (aux if again else detached(aux)),
-        )
+        return results if again else detached(results), pullback, aux if again else detached(aux)
 
     def jvp(
         self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
@@ -832,11 +844,7 @@ class TorchBackend(Backend):
         finally:
             self._local.depth -= 1
         outer = self._depth > 0
-        return (
-            (results if outer else detached(results)),
-            moved,
-            (aux if outer else detached(aux)),
-        )
+        return results if outer else detached(results), moved, aux if outer else detached(aux)
 
     def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
@@ -1055,6 +1063,19 @@ def _for_cudnn(weights: list[Array]) -> list[Array]:
     It would take memory that holds them all as it is, but by an address, which a program would keep.
     """
     return [w.contiguous() for w in weights] if weights[0].is_cuda else weights
+
+
+def _overwritten(kernel: Callable[..., None], state: list[list[Array]]) -> list[list[Array]] | None:
+    """Lists of arrays after a kernel that overwrites them: copies, unless a program owns them. None: not for these."""
+    arrays, recorder = [t for part in state for t in part], active.recorder
+    if any(t.dtype is not torch.float32 or not t.is_contiguous() for t in arrays):
+        return None
+    if recorder is not None and recorder.thorough:
+        return None  # the compiler fuses the formula itself
+    own = recorder is not None and recorder.may_overwrite(arrays)
+    parts = state if own else [[t.clone() for t in part] for part in state]
+    kernel(*parts)
+    return [recorder.overwrite(part) for part in parts] if own and recorder is not None else parts
 
 
 def _spread(x: Array, dilation: Sequence[int]) -> Array:

@@ -9,6 +9,7 @@ run can be recorded, unless it looks at a value that is computed: then the funct
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 import traceback
 import warnings
@@ -48,6 +49,18 @@ _SHORT = frozenset(
     " sin sqrt sub sum t tanh transpose unsqueeze where".split()
 )
 """Kernels called by their binding in `torch`, which takes 1.5 µs where the overload itself takes 2.4."""
+_MANY = {
+    getattr(getattr(aten, name), overload): getattr(torch, f"_foreach_{name}")
+    for overload, names in {
+        "Tensor": "add sub mul div",
+        "default": "abs maximum minimum neg rsqrt sign sqrt",
+        "Tensor_Scalar": "pow",
+    }.items()
+    for name in names.split()
+}
+"""Kernels that exist for lists, of which one call is made of many (`Recorder.together`)."""
+_MANY_BYTES = {"cpu": 1 << 14, "cuda": 1 << 22}
+"""Larger arrays are left alone: their own kernel takes longer than to call it, on a CPU while they are in its cache."""
 
 
 class UncapturableError(Exception):
@@ -73,6 +86,10 @@ class _Line:
     results: list[int] | int
     pure: bool
     kernel: bool = True
+    group: int = 0
+    """Of lines that may change their order, or 0."""
+    like: Any = None
+    """Equal for lines of a group that one kernel on lists can stand for (see `_like`)."""
 
     def used(self) -> list[int]:
         return [leaf.number for leaf in tree_flatten((self.args, self.kwargs))[0] if isinstance(leaf, Ref)]
@@ -123,8 +140,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.frames: list[_Frame] = []
         self.in_place, self.thorough = in_place, thorough
+        self.group, self.groups = 0, itertools.count(1)
 
     # recording
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Kernels that run within it, alike and on many arrays, become one that runs on lists."""
+        outer, self.group = self.group, 0 if self.thorough else next(self.groups)
+        try:
+            yield
+        finally:
+            self.group = outer
 
     def find(self, tensor: torch.Tensor, depth: int = -1) -> int | None:
         """The number of a tensor in the innermost frame, into which it is taken if an outer one knows it."""
@@ -160,7 +187,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             numbers: list[int] | int = frame.number(results)
         else:
             numbers = [frame.number(r) if isinstance(r, torch.Tensor) else 0 for r in results]
-        frame.lines.append(_Line(fn, args, kwargs, numbers, pure, kernel))
+        frame.lines.append(_Line(fn, args, kwargs, numbers, pure, kernel, self.group))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -180,6 +207,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif isinstance(out, torch.Tensor) or (isinstance(out, list | tuple) and len(out)):
             line = func if isinstance(out, torch.Tensor) or len(found) == len(out) else _flat(func)
             self.add(line, references, named, found, pure=not mutates and not drawn)
+            if self.group and func in _MANY and not kwargs:
+                self.frames[-1].lines[-1].like = _like(func, args, out)
         elif mutates:  # a kernel on a list, in place
             self.frames[-1].lines.append(_Line(func, references, named, [], False))
         else:
@@ -292,7 +321,7 @@ class Program:
         kernels: _Wrapper | None = None,
         moving: int = 0,
     ) -> None:
-        lines = _needed(_without_repetition(lines, outputs), outputs)
+        lines = _together(_needed(_without_repetition(lines, outputs), outputs))
         names: dict[str, Any] = {}
         source = [f"def run({', '.join(f'v{n}' for n in inputs)}):"]
         last = {n: i for i, line in enumerate(lines) for n in (*line.made(), *line.used())}
@@ -439,6 +468,65 @@ def _needed(lines: list[_Line], outputs: list[Any]) -> list[_Line]:
             used.update(line.used())
             kept.append(line)
     return kept[::-1]
+
+
+def _like(kernel: Any, args: Any, out: Any) -> Any:
+    """What calls of a kernel have in common that one on lists can stand for; None if it cannot for this call."""
+    lists = []
+    for i, arg in enumerate(args):
+        if isinstance(arg, torch.Tensor):
+            if arg.dtype is not out.dtype or arg.device != out.device:
+                return None
+            if arg.shape == out.shape:
+                lists.append((i, arg.is_contiguous()))
+            elif arg.ndim or kernel not in (aten.mul.Tensor, aten.div.Tensor):
+                return None
+    ordered = kernel is aten.mul.Tensor or (lists and lists[0][0] == 0)  # factors may change places
+    if not lists or not ordered or not out.is_floating_point() or out.nbytes > _MANY_BYTES.get(out.device.type, 0):
+        return None
+    return kernel, tuple(lists), out.dtype, out.device
+
+
+def _together(lines: list[_Line]) -> list[_Line]:
+    """The lines, of each group in an order in which many that are alike become one."""
+    parts = [(key, list(part)) for key, part in itertools.groupby(lines, lambda line: (line.group, line.pure))]
+    return [line for (group, pure), part in parts for line in (_regrouped(part) if group and pure else part)]
+
+
+def _regrouped(lines: list[_Line]) -> list[_Line]:
+    waits = {n for line in lines for n in line.made()}
+    done: list[_Line] = []
+    while lines:
+        later: list[_Line] = []
+        ready: dict[Any, list[_Line]] = {}
+        for line in lines:
+            if not waits.isdisjoint(line.used()):
+                later.append(line)
+            elif line.like is None:
+                done.append(line)
+                waits.difference_update(line.made())
+            else:
+                shared = tuple(
+                    (type(one), one if isinstance(one, Ref | int | float) else id(one)) for one in _rest(line)
+                )
+                ready.setdefault((line.like, shared), []).append(line)
+        for alike in ready.values():
+            done.append(_one_of_many(alike) if len(alike) > 1 else alike[0])
+            waits.difference_update(done[-1].made())
+        lines = later
+    return done
+
+
+def _rest(line: _Line) -> list[Any]:
+    """The arguments that lines which are alike share."""
+    places = [i for i, _ in line.like[1]]
+    return [arg for i, arg in enumerate(line.args) if i not in places]
+
+
+def _one_of_many(alike: list[_Line]) -> _Line:
+    kernel, places, *_ = alike[0].like
+    lists = [[line.args[i] for line in alike] for i, _ in places]
+    return _Line(_MANY[kernel], (*lists, *_rest(alike[0])), {}, [n for line in alike for n in line.made()], True)
 
 
 class _Guard(TorchFunctionMode):
