@@ -23,7 +23,13 @@ from cornu.testing.conformance.conftest import BUILT_IN, known_failures
 ROOT = Path(__file__).resolve().parents[1]
 BACKENDS = ROOT / "src" / "cornu" / "backend"
 BEGIN, END = "<!-- made by scripts/backend_table.py -->", "<!-- end -->"
-FUSED = {"fused_attention": "attention", "fused_lstm": "LSTM", "fused_gru": "GRU", "fused_adam": "Adam"}
+FUSED = {
+    "fused_attention": "attention",
+    "fused_lstm": "LSTM",
+    "fused_gru": "GRU",
+    "fused_adam": "Adam",
+    "fused_sgd": "SGD",
+}
 
 
 def lines(*paths: Path) -> int:

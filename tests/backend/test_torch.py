@@ -12,6 +12,7 @@ from cornu.backend import load
 from cornu.backend.torch import capture
 from cornu.base.config import backend_scope
 from cornu.base.errors import BackendMismatchError
+from cornu.core.state import functional
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.random((100, 8), "float32"), RNG.integers(0, 3, 100)
@@ -314,3 +315,77 @@ def test_kernels_whose_results_are_in_lists_are_recorded() -> None:
         run = load("torch").compile(fn)
         for number in (1.0, 2.0, 3.0):
             assert float(run(torch.tensor(number))) == number + 1 + 6 * number**2
+
+
+def test_memory_that_is_full_is_told_as_pytorch_does(monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(load("torch"), "matmul", full)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        ops.matmul(torch.ones(2, 3), torch.ones(3, 2))
+    assert any("matmul" in note for note in caught.value.__notes__)
+
+
+RULES = {
+    "SGD": {"learning_rate": 0.05},
+    "SGD momentum": {"learning_rate": 0.05, "momentum": 0.9},
+    "SGD nesterov": {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
+    "Adam amsgrad": {"amsgrad": True},
+    "RMSprop centered": {"centered": True, "momentum": 0.9},
+    **{name: {} for name in "Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion Nadam RMSprop".split()},
+}
+AROUND = [
+    {},
+    {"clipnorm": 0.5, "weight_decay": 0.1},
+    {"use_ema": True, "ema_overwrite_frequency": 2},
+    {"gradient_accumulation_steps": 2, "global_clipnorm": 0.5},
+    {"loss_scale_factor": 4.0, "clipvalue": 0.3},
+]
+
+
+@pytest.mark.parametrize("around", AROUND, ids=str)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.filterwarnings("ignore:.*no gradient for")
+def test_rules_by_one_kernel_for_all_are_the_rules(rule, around, monkeypatch):
+    rng = np.random.default_rng(0)
+    shapes = [(4, 3), (3,), (4, 3), (), (5, 3), (64, 128)]
+    first = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    grads = [[torch.from_numpy(np.asarray(rng.normal(size=s[::-1]), "float32").T) for s in shapes] for _ in range(5)]
+    for step in grads:  # of which two are one array, one has none, and that of a matrix is not contiguous
+        step[2], step[4] = step[0], None
+
+    def run(recorded, dtype="float32"):
+        variables = [keras.Variable(value, dtype=dtype if i else "float32") for i, value in enumerate(first)]
+        optimizer = getattr(keras.optimizers, rule.split()[0])(**RULES[rule], **around)
+        optimizer.build(variables)
+        held = [v.value for v in variables]
+        copies = [value.clone() for value in held]
+        known = [g.clone() if g is not None else None for g in grads[0]]
+        state = [*variables, *optimizer.variables]
+        pure = functional(lambda given: optimizer.apply(given, variables), state)
+        program = load("torch").compile(pure, donate=True) if recorded else None
+        values = [v.value.clone() for v in state]
+        for given in grads:
+            if program is not None:
+                values, _ = program(values, given)
+            else:
+                optimizer.apply(given, variables)
+        assert all(torch.equal(a, b) for a, b in zip(held, copies, strict=True))
+        assert all(a is None or torch.equal(a, b) for a, b in zip(grads[0], known, strict=True))
+        return [v.float() for v in (values if program is not None else [v.value for v in state])]
+
+    for dtype in ("float32", "bfloat16"):
+        fast = [run(recorded, dtype) for recorded in (True, False)]
+        with monkeypatch.context() as plain:
+            plain.setattr(capture, "_together", list)
+            plain.setattr(type(load("torch")), "fused_sgd", lambda self, *args: None)
+            plain.setattr(type(load("torch")), "fused_adam", lambda self, *args: None)
+            slow = run(True, dtype)
+        for found in fast:
+            torch.testing.assert_close(found, slow, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_alike_in_a_step_is_one_kernel(programs):
+    losses(model(optimizer="rmsprop"), 1)
+    assert "_foreach_rsqrt" in str([program.names for program in programs])

@@ -72,6 +72,8 @@ class Backend(ABC):
 
     errors: tuple[type[Exception], ...] = (TypeError, ValueError, IndexError)
     """What the framework raises for bad arguments."""
+    exhausted: tuple[type[Exception], ...] = ()
+    """Those of them that tell of memory that is full: no fault of the arguments, they stay what they are."""
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
     needs_compiler = False

@@ -183,6 +183,9 @@ def op(
         except CornuError:
             raise
         except backend.errors as error:
+            if isinstance(error, backend.exhausted):
+                error.add_note(f"Raised by {name}({_shown(args, kwargs)}).")
+                raise
             hint = _repair(str(error)) + ragged_hint((args, kwargs))
             raise OpError(f"{name}({_shown(args, kwargs)}): {error}{hint}") from error
 

@@ -77,6 +77,7 @@ class TorchBackend(Backend):
     array_types = (torch.Tensor,)
     sparse_types = (SparseTensor,)
     errors = (*Backend.errors, RuntimeError)
+    exhausted = (torch.OutOfMemoryError,)
     device: ClassVar[torch.device | None] = None
     """Where arrays of the host go; None: they stay."""
 
