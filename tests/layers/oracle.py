@@ -13,10 +13,13 @@ import keras
 import numpy as np
 
 import cornu.layers
+from cornu import ops
 from cornu.backend import B
+from cornu.base.config import backend_scope
 from cornu.core.state import functional, value_and_grad
 from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
+from tests.backends import BACKENDS, TRAINING
 
 _NOT_OURS = {"activity_regularizer", "quantization_config"}  # in Keras' configurations even where they are None
 
@@ -38,7 +41,7 @@ def plain(config):
 
 
 def close(ours, theirs, tolerance=1e-5):
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    ours, theirs = ours if isinstance(ours, np.ndarray) else B.to_numpy(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape
     assert ours.dtype == theirs.dtype
     scale = max(1.0, float(np.abs(np.asarray(theirs, "float64")).max(initial=0)))
@@ -63,19 +66,29 @@ def pair(name, **kwargs):
 
 
 def agree(name, kwargs, inputs, tolerance=1e-5, gradients=True, shapes=(), **call):
-    """Assert that our layer is Keras' one: same weights, outputs, updates, gradients, shapes, configuration."""
+    """Assert that our layer is Keras' one: same weights, outputs, updates, gradients, shapes, configuration.
+
+    The same numbers are asked of the other backends, which compute eagerly.
+    """
     ours, theirs = pair(name, **kwargs)
     ours(inputs), theirs(inputs)
     assert [(w.name, tuple(w.shape)) for w in ours.weights] == [(w.name, tuple(w.shape)) for w in theirs.weights]
     assert [w.name for w in ours.trainable_weights] == [w.name for w in theirs.trainable_weights]
     weights = random_weights(theirs)
     ours.set_weights(weights), theirs.set_weights(weights)
-    expected = theirs(inputs, **call)
+    expected = np.asarray(theirs(inputs, **call))
     close(ours(inputs, **call), expected, tolerance)
-    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+    after = theirs.get_weights()
+    for mine, other in zip(ours.get_weights(), after, strict=True):
         close(mine, other, tolerance)
-    if gradients:
-        _agree_on_gradients(ours, theirs, inputs, np.asarray(expected), call, 10 * tolerance)
+    slopes = _agree_on_gradients(ours, theirs, inputs, expected, call, 10 * tolerance) if gradients else None
+    for backend in BACKENDS[1:]:
+        try:
+            with backend_scope(backend):
+                _agree_elsewhere(type(ours)(**kwargs), inputs, weights, expected, after, slopes, tolerance, call)
+        except Exception as error:
+            error.add_note(f"on {backend}")
+            raise
     many = isinstance(inputs, list)
     for unknown in [[(None, *x.shape[1:]) for x in (inputs if many else [inputs])], *([shape] for shape in shapes)]:
         kind = str((inputs[0] if many else inputs).dtype)
@@ -85,6 +98,18 @@ def agree(name, kwargs, inputs, tolerance=1e-5, gradients=True, shapes=(), **cal
         assert all(a == b or b is None for a, b in zip(symbolic[0].shape, symbolic[1].shape, strict=True))
         assert symbolic[0].dtype == symbolic[1].dtype
     agree_on_config(ours, type(theirs)(**kwargs), inputs)
+
+
+def _agree_elsewhere(ours, inputs, weights, expected, after, slopes, tolerance, call):
+    """The layer on the current backend computes Keras' numbers; `slopes` are the leaves of its gradients."""
+    ours(inputs)
+    ours.set_weights(weights)
+    close(ours(inputs, **call), expected, tolerance)
+    for mine, other in zip(ours.get_weights(), after, strict=True):
+        close(mine, other, tolerance)
+    if slopes is not None and B.name in TRAINING:
+        for mine, other in zip(_gradients(ours, inputs, expected, call)[0](), slopes, strict=True):
+            close(mine, other, 10 * tolerance)
 
 
 def agree_on_config(ours, theirs, inputs):
@@ -106,26 +131,36 @@ def agree_on_config(ours, theirs, inputs):
     assert {key: again[key] for key in other if key != "name"} == {key: other[key] for key in other if key != "name"}
 
 
-def _agree_on_gradients(ours, theirs, inputs, expected, call, tolerance):
-    weights = np.random.default_rng(3).normal(size=expected.shape).astype("float32")
+def _draw(expected):
+    """What the outputs are weighed with in the loss."""
+    return np.random.default_rng(3).normal(size=expected.shape).astype("float32")
+
+
+def _gradients(ours, inputs, expected, call):
+    """A function that gives our gradients by inputs and weights, and the variables it reads."""
     many = isinstance(inputs, list)
     leaves = [Variable(x) for x in inputs] if many else [Variable(inputs)]
 
-    def our_loss():
+    def loss():
         values = [leaf.value for leaf in leaves]
-        return (ours(values if many else values[0], **call) * weights).sum()
+        return ops.sum(ours(values if many else values[0], **call) * B.convert(_draw(expected)))
 
-    learnt = [*leaves, *ours.trainable_variables]
-    state = [*leaves, *ours.variables]
-    step = B.compile(functional(lambda: value_and_grad(our_loss, learnt)()[1], state))
-    _, mine = step([v.value for v in state])
+    return lambda: value_and_grad(loss, [*leaves, *ours.trainable_variables])()[1], [*leaves, *ours.variables]
 
-    def their_loss(values, trainable):
+
+def _agree_on_gradients(ours, theirs, inputs, expected, call, tolerance):
+    many = isinstance(inputs, list)
+    gradients, state = _gradients(ours, inputs, expected, call)
+    _, mine = B.compile(functional(gradients, state))([v.value for v in state])
+
+    def loss(values, trainable):
         fixed = [v.value for v in theirs.non_trainable_variables]
         out, _ = theirs.stateless_call(trainable, fixed, values if many else values[0], **call)
-        return (out * weights).sum()
+        return (out * _draw(expected)).sum()
 
     values = list(inputs) if many else [inputs]
-    other = jax.jit(jax.grad(their_loss, argnums=(0, 1)))(values, [v.value for v in theirs.trainable_variables])
-    for a, b in zip(mine, jax.tree.leaves(other), strict=True):
+    found = jax.jit(jax.grad(loss, argnums=(0, 1)))(values, [v.value for v in theirs.trainable_variables])
+    slopes = jax.tree.leaves(found)
+    for a, b in zip(mine, slopes, strict=True):
         close(a, b, tolerance)
+    return slopes

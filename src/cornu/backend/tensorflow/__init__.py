@@ -266,9 +266,10 @@ class TensorflowBackend(NamespaceBackend):
         how = self._padding(x, window, strides, padding)
         if how != "VALID" and (mode == "sum" or how != "SAME"):
             x, how = self.pad_spatial(x, padding, self.lowest(x.dtype) if mode == "max" else 0), "VALID"
+        layout = "NHWC" if len(window) == 2 else "NDHWC"  # the derivative of an eager call does not know the default
         if mode == "max":
-            return tf.nn.max_pool(x, window, strides, how)
-        return tf.nn.avg_pool(x, window, strides, how) * tf.constant(float(np.prod(window)), x.dtype)
+            return tf.nn.max_pool(x, window, strides, how, layout)
+        return tf.nn.avg_pool(x, window, strides, how, layout) * tf.constant(float(np.prod(window)), x.dtype)
 
     # control flow: nests of ours become lists of tensors, what is no tensor stays what it is
 
