@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -313,9 +314,16 @@ def _plain(value: Any) -> Any:
 
 def initialize(variables: Iterable[Variable]) -> None:
     """Give every variable that has none its first value; what comes from the host goes to the device in one go."""
-    waiting = [v for v in dict.fromkeys(variables) if v._value is None]
-    if not waiting:
-        return
+    variables = dict.fromkeys(variables)
+    if any(v._value is None for v in variables):
+        with _drawing:
+            _initialize([v for v in variables if v._value is None])
+
+
+_drawing = threading.RLock()  # of several threads that need a variable at first one draws its value
+
+
+def _initialize(waiting: list[Variable]) -> None:
     backend = current()
     for variable in waiting:
         if variable._backend != backend.name:

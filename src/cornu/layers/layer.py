@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NoReturn
 
@@ -30,6 +31,7 @@ from cornu.layers.input_spec import check_inputs
 from cornu.metrics import Metric
 from cornu.random.seed import SeedGenerator
 
+_building = threading.RLock()  # of several threads that call a layer at first one builds it
 _UNUSED = frozenset("quantization_config lora_rank lora_alpha gptq_unpacked_column_size groups".split())
 _NEVER_USED = frozenset("kernel_initializer kernel_regularizer kernel_constraint".split())  # by those without a kernel
 _FOUND_ANEW = frozenset("query_shape key_shape value_shape".split())
@@ -516,8 +518,10 @@ class Layer(Configurable):
         if self.input_spec is not None:
             check_inputs(self.input_spec, first, self)
         if not self.built:
-            self._maybe_build(arguments)
-            self._set_initial_weights()
+            with _building:
+                if not self.built:
+                    self._maybe_build(arguments)
+                    self._set_initial_weights()
             if self.input_spec is not None:
                 check_inputs(self.input_spec, first, self)
         if signature.training and kwargs.get("training") is None:

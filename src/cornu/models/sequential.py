@@ -150,15 +150,13 @@ class Sequential(Model):
         """Put an `Input` before the layers and call them on it, if that was not done yet."""
         if self._symbols is not None:
             return
-        stack = self._stack
-        self._stack = []
-        try:
-            self.add(Input(batch_shape=standardize_shape(input_shape, "input_shape"), dtype=dtype, ragged=ragged))
-            for layer in stack:
-                self.add(layer)
-        except Exception:
-            self._stack, self._symbols = stack, None
-            raise
+        shape = standardize_shape(input_shape, "input_shape")
+        first = outputs = Input(batch_shape=shape, dtype=dtype, ragged=ragged)
+        for layer in self._stack:
+            outputs = layer(outputs)
+        self._symbols = (first, outputs)
+        self._stack = [first._node.operation, *self._stack]
+        self.built = self._traced = len(self._stack) > 1  # the last: other threads may wait for it
 
     def _maybe_build(self, arguments: dict[str, Any]) -> None:
         inputs: Any = next(iter(arguments.values()), None)

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -124,6 +125,16 @@ class Interruption:
             signal.signal(number, before)
 
 
+_locks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def lock_of(model: Any) -> Any:
+    """The model's lock, held while a program runs: it takes the arrays of the variables away from other threads."""
+    with _making:
+        return _locks.setdefault(model, threading.RLock())
+
+
 def batch_for_step(x: Any, y: Any, sample_weight: Any) -> Any:
     """What a `train_step` receives: `x`, `(x, y)` or `(x, y, sample_weight)`."""
     if sample_weight is not None:
@@ -160,7 +171,7 @@ class Engine:
     """The compiled programs of one kind of step (`"train"`, `"test"`, `"predict"`) of one model."""
 
     def __init__(self, model: Any, kind: str) -> None:
-        self.model, self.kind = model, kind
+        self.model, self.kind, self._lock = model, kind, lock_of(model)
         self.step: Callable[[Any], Any] = any_form(model, getattr(model, f"{kind}_step"))
         # Unless overridden, what a step reports follows from the metrics: it is computed once a dispatch, not a step.
         own = (f"{kind}_step", "compute_metrics")
@@ -283,8 +294,9 @@ class Engine:
 
     def _run(self, program: Callable[..., Any], *arguments: Any) -> tuple[DeviceLogs, Any]:
         """Run it on the values of all variables, which become what it returns: the logs and the watch's finding."""
-        values, logs, bad = program(self._values(), *arguments)
-        self._store(values)
+        with self._lock:
+            values, logs, bad = program(self._values(), *arguments)
+            self._store(values)
         return DeviceLogs({name: logs[name] for name in self._log_names}), bad
 
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
@@ -506,6 +518,7 @@ class Forward:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.variables: list[Variable] = model._engine_variables("predict")
+        self._lock = lock_of(model)
         initialize(self.variables)
         step = any_form(model, model.predict_step)
         written: list[int] = []
@@ -520,9 +533,10 @@ class Forward:
         self._run = B.compile(pure) if model._compiles else pure
 
     def __call__(self, x: Any) -> Any:
-        new, outputs = self._run([v._value for v in self.variables], x)
-        for i, value in zip(self._written, new, strict=True):
-            self.variables[i]._value = value
+        with self._lock:
+            new, outputs = self._run([v._value for v in self.variables], x)
+            for i, value in zip(self._written, new, strict=True):
+                self.variables[i]._value = value
         return outputs
 
 

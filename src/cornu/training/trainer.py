@@ -6,7 +6,8 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -433,7 +434,7 @@ class Trainer:
         """
         if former:
             raise _unknown_argument("fit", next(iter(former)))
-        with config.backend_scope(self._backend):  # type: ignore[attr-defined]
+        with config.backend_scope(self._backend), _alone(self, "fit"):  # type: ignore[attr-defined]
             self._check_compiled("fit")
             whole("fit", 0, epochs=epochs, initial_epoch=initial_epoch)
             sizes = {"validation_steps": validation_steps, "validation_batch_size": validation_batch_size}
@@ -486,7 +487,7 @@ class Trainer:
         """The loss and metrics on the data: a number, a list in the order of `metrics_names`, or a dict."""
         if kwargs:
             raise _unknown_argument("evaluate", next(iter(kwargs)))
-        with config.backend_scope(self._backend):  # type: ignore[attr-defined]
+        with config.backend_scope(self._backend), _alone(self, "evaluate"):  # type: ignore[attr-defined]
             self._check_compiled("evaluate")
             whole("evaluate", 1, True, steps=steps)
             data = adapt(x, y, sample_weight, batch_size)
@@ -640,6 +641,26 @@ class Trainer:
 
 _FORMER = {"nb_epoch": "epochs", "samples_per_epoch": "steps_per_epoch", "nb_val_samples": "validation_steps"}
 _OF_DATA = ("workers", "use_multiprocessing", "max_queue_size", "nb_worker", "max_q_size")
+
+
+_at_work: dict[int, list[int]] = {}
+
+
+@contextlib.contextmanager
+def _alone(model: Any, verb: str) -> Iterator[None]:
+    """Raises StateError while another thread is in `fit` or `evaluate` of the model, which has one set of metrics."""
+    mine = [threading.get_ident()]
+    held = _at_work.setdefault(id(model), mine)  # that of an outer call, if this is one of its callbacks
+    if held != mine:
+        raise StateError(
+            f"{verb}: another thread is in `fit` or `evaluate` of {model.name!r}, which has one set of metrics. Wait "
+            "for it, or give each thread a model: `keras.models.clone_model`, `set_weights`, `compile`."
+        )
+    try:
+        yield
+    finally:
+        if held is mine:
+            del _at_work[id(model)]
 
 
 def _unknown_argument(method: str, name: str) -> ArgumentError:
