@@ -131,10 +131,6 @@ def test_endless_data_set_and_generator() -> None:
         assert len(history["loss"]) == 2
 
 
-def recurrent() -> cornu.Model:
-    return cornu.Sequential([layers.Reshape((3, 2)), layers.LSTM(4), layers.Dense(3, activation="softmax")])
-
-
 def convolutional() -> cornu.Model:
     return cornu.Sequential(
         [
@@ -156,7 +152,7 @@ def attending() -> cornu.Model:
     return cornu.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
 
 
-@pytest.mark.parametrize("make", [recurrent, convolutional, attending])
+@pytest.mark.parametrize("make", [convolutional, attending])
 def test_training_agrees_with_jax(make: Callable[[], cornu.Model]) -> None:
     found = {}
     for backend in ("tensorflow", "jax"):
