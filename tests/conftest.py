@@ -20,8 +20,8 @@ _home = tempfile.TemporaryDirectory(prefix="cornu-tests-")
 os.environ["CORNU_HOME"] = os.path.join(_home.name, "cornu")
 os.environ["KERAS_HOME"] = os.path.join(_home.name, "keras")
 os.environ.setdefault("KERAS_BACKEND", "jax")
-# Thousands of small programs run once: without LLVM's optimisation the tests take four fifths of the time. Steps ask for
-# a level themselves, and the conformance suite, which is run apart, has that of users.
+# Thousands of small programs run once: without LLVM's optimisation the tests take four fifths of the time. Steps ask
+# for a level themselves, and the conformance suite, which is run apart, has that of users.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 
