@@ -202,7 +202,8 @@ def test_on_every_backend(backend: str, data, undisturbed, tmp_path: Path) -> No
 @pytest.mark.parametrize(("backend", "kills"), [("jax", 20), ("torch", 2), ("tensorflow", 2)])
 def test_killed_runs_end_as_undisturbed_ones(backend: str, kills: int) -> None:
     script = ROOT / "scripts" / "kill_and_resume.py"
-    command = [sys.executable, script, "--backend", backend, "--kills", str(kills), "--data", "dataset", "arrays"]
+    data = ["dataset", "arrays"] if backend == "jax" else ["dataset"]
+    command = [sys.executable, script, "--backend", backend, "--kills", str(kills), "--data", *data]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert f"{kills} kills" in done.stdout, done.stderr[-2000:]
     assert "0 of them not as undisturbed" in done.stdout
