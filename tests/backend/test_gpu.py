@@ -24,6 +24,7 @@ WORDS = RNG.integers(1, 50, (96, 20)).astype("int32")
 
 @pytest.fixture(params=["jax", "torch", "tensorflow"])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    pytest.importorskip(request.param)
     with config.backend_scope(request.param):
         if "gpu:0" not in config.list_devices():
             pytest.skip("no GPU for this backend")
