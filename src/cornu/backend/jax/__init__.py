@@ -481,7 +481,7 @@ def _leave_no_compiler_behind() -> None:
     """What the compiler freed goes back to the system, where it took long enough.
 
     Compiling ResNet-20 takes 2.6 s, returning memory 0.05: the process then trains in 500 MB instead of 750, and holds
-    750 at most instead of 920.
+    540 at most instead of 920.
     """
 
     def after(event: str, duration_secs: float, **kwargs: Any) -> None:
