@@ -178,3 +178,38 @@ def test_relu_has_the_gradient_0_at_0_and_keeps_nan():
     np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(ops.relu(x)[:3]))(x)[:3], [0, 0, 1])
     np.testing.assert_array_equal(jax.grad(jax.grad(lambda x: ops.relu(x) ** 3))(2.0), 12)
     np.testing.assert_array_equal(ops.relu(jnp.asarray([-1, 3])), [0, 3])
+
+
+def _derivatives(product):
+    """By name, what can be derived by a product of matrices, as a function of both."""
+
+    def loss(a, b):
+        return jnp.sum(jnp.sin(product(a, b)))
+
+    gradients = jax.grad(loss, (0, 1))
+    return {
+        "gradients": gradients,
+        "forwards": lambda a, b: jax.jvp(gradients, (a, b), (b.sum() * a, a.sum() * b))[1],
+        "gradients of gradients": jax.grad(lambda a, b: sum(jnp.sum(g**2) for g in gradients(a, b)), (0, 1)),
+        "of many kernels": lambda a, b: jax.vmap(gradients, (None, 0))(a, jnp.stack([b, -2 * b])),
+        "of many inputs": lambda a, b: jax.vmap(gradients, (1, None))(jnp.stack([a, -2 * a], 1), b),
+        "within many": lambda a, b: jax.grad(lambda a: jnp.sum(jax.vmap(loss, (0, None))(a, b)))(jnp.stack([a, 2 * a])),
+    }
+
+
+@pytest.mark.parametrize("kind", _derivatives(jnp.matmul))
+@pytest.mark.parametrize("rows", [1, 63, 64, 128, 129], ids=lambda rows: f"{rows} rows")
+def test_a_product_has_the_derivatives_of_jax(rows, kind):
+    rng = np.random.default_rng(rows)
+    a, b = jnp.asarray(rng.normal(size=(rows, 7)), "float32"), jnp.asarray(rng.normal(size=(7, 5)), "float32")
+    found, expected = _derivatives(B.matmul)[kind](a, b), _derivatives(jnp.matmul)[kind](a, b)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_the_gradient_of_a_kernel_is_transposed_first_where_that_wins():
+    def is_transposed(rows):
+        a, b = jnp.ones((rows, 7)), jnp.ones((7, 5))
+        return "optimization_barrier" in str(jax.make_jaxpr(jax.grad(lambda b: jnp.sum(B.matmul(a, b))))(b))
+
+    assert [is_transposed(rows) for rows in (32, 64, 128, 4096)] == [False, True, True, False]
