@@ -122,6 +122,7 @@ def test_precision_of_products(backend: str) -> None:
     assert config.matmul_precision() is None
     with config.backend_scope(backend):
         x = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
+        B.convert(x)  # loads the framework
         try:
             for name in ("high", "highest"):
                 config.set_matmul_precision(name)

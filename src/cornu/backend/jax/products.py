@@ -20,7 +20,9 @@ def product(a: Array, b: Array, summed: int) -> Array:
     free, others = a.shape[: a.ndim - summed], b.shape[summed:]
     rows = a.reshape(math.prod(free), math.prod(a.shape[a.ndim - summed :]))
     columns = b.reshape(math.prod(b.shape[:summed]), math.prod(others))
-    found: Array = _of_matrices(rows, columns) if a.dtype == b.dtype == jnp.float32 else jnp.matmul(rows, columns)
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    is_plain = a.dtype == b.dtype == jnp.float32 and precision is None
+    found: Array = _product_p.bind(rows, columns) if is_plain else jnp.matmul(rows, columns)
     return found.reshape(*free, *others)
 
 
@@ -64,8 +66,3 @@ _product_p.def_abstract_eval(lambda a, b: jax.core.ShapedArray((a.shape[0], b.sh
 mlir.register_lowering(_product_p, mlir.lower_fun(lax.dot, multiple_results=False))
 batching.primitive_batchers[_product_p] = _batched
 ad.defbilinear(_product_p, lambda ct, a, b: _by_columns(ct, b), lambda ct, a, b: _by_rows(a, ct))  # type: ignore[no-untyped-call]
-
-
-def _of_matrices(a: Array, b: Array) -> Array:
-    found: Array = _product_p.bind(a, b)
-    return found
