@@ -242,6 +242,7 @@ class JaxBackend(NamespaceBackend):
     # does: three layers over (32, 128, 128) take 115 ms forwards and backwards, over (4096, 128) they take 60.
 
     def matmul(self, a: Array, b: Array) -> Array:
+        # Of arrays at hand JAX's own: they have no gradient, and a primitive of ours takes 24 µs where that takes 5.
         is_traced = not type(a) is type(b) is self.concrete
         by_matrix = is_traced and a.ndim > 1 and b.ndim == 2 and self._platform == "cpu"
         return product(a, b, 1) if by_matrix else jnp.matmul(a, b)
