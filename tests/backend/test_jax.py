@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cornu import ops
+from cornu import Sequential, layers, ops
 from cornu.backend import B
+from cornu.backend.jax import JaxBackend, _without_ynn
 from cornu.base import config
 
 CASES = {  # the op, shape of the images, shape of the kernel, what else the convolution is given
@@ -213,3 +214,57 @@ def test_the_gradient_of_a_kernel_is_transposed_first_where_that_wins():
         return "optimization_barrier" in str(jax.make_jaxpr(jax.grad(lambda b: jnp.sum(B.matmul(a, b))))(b))
 
     assert [is_transposed(rows) for rows in (32, 64, 128, 4096)] == [False, True, True, False]
+
+
+def network():
+    stack = [layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10)]
+    return Sequential([layers.Input((16, 16, 3)), *stack])
+
+
+def program(model, kind, rows):
+    """The text of the last program that ran, before and after XLA, of images so many at a time."""
+    ran = []
+    compile_as_ever = B.compile
+
+    def watched(fn, **given):
+        program = compile_as_ever(fn, **given)
+
+        def run(*args):
+            lowered = program.lower(*args)
+            ran.append((lowered.as_text(), lowered.compile().as_text()))
+            return program(*args)
+
+        return run
+
+    model.compile("sgd", "mse", steps_per_execution=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JaxBackend, "compile", lambda self, fn, **given: watched(fn, **given))
+        x, y = np.ones((rows, 16, 16, 3), "float32"), np.ones((rows, 10), "float32")
+        getattr(model, kind)(x, *([] if kind == "predict" else [y]), batch_size=rows, verbose=0)
+    return ran[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "by_ynn"),
+    [("predict", 1, True), ("predict", 32, False), ("evaluate", 64, False), ("fit", 64, True)],
+)
+def test_ynn_is_kept_out_of_what_only_predicts_many_rows(kind, rows, by_ynn):
+    written, compiled = program(network(), kind, rows)
+    assert ("ynn_fusion" in compiled) == by_ynn
+    assert ("reduce_window" in written) == (kind == "predict" and by_ynn)  # a form for YNN alone
+
+
+def test_few_and_many_rows_are_predicted_alike():
+    model, x = network(), np.random.default_rng(0).normal(size=(70, 16, 16, 3)).astype("float32")
+    one_by_one = np.concatenate([model.predict(row[None], verbose=0) for row in x])
+    np.testing.assert_allclose(model.predict(x, batch_size=64, verbose=0), one_by_one, rtol=1e-5, atol=1e-6)
+
+
+def test_a_jax_without_the_option_goes_without(monkeypatch):
+    plain = jax.jit
+
+    def refusing(fn, compiler_options=None, **given):
+        return plain(fn, compiler_options={"xla_no_such_option": ""} if compiler_options else None, **given)
+
+    monkeypatch.setattr(jax, "jit", refusing)
+    assert _without_ynn.__wrapped__() == {}

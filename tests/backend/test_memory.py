@@ -7,9 +7,14 @@ import subprocess
 import sys
 import types
 
+import jax
+import numpy as np
 import pytest
 
+import cornu as keras
 from cornu.backend import memory
+from cornu.backend.jax import JaxBackend
+from cornu.base import config
 
 
 @pytest.fixture
@@ -119,3 +124,73 @@ def test_memory_is_returned_where_that_can_be_asked(monkeypatch, error):
 
     monkeypatch.setattr(memory.ctypes, "CDLL", missing)
     memory.return_freed_memory()
+
+
+def odd(rows, dtype="float32"):
+    """Rows of 100 numbers at an address that no program takes as it is."""
+    size = rows * 100 * np.dtype(dtype).itemsize
+    memory = np.zeros(size + 128, np.uint8)
+    start = 16 - memory.ctypes.data % 64 + 64
+    return memory[start : start + size].view(dtype).reshape(rows, 100)
+
+
+def test_arrays_lie_where_programs_take_them_or_are_copied():
+    x = np.arange(100_000, dtype="float32").reshape(250, 400)
+    for given in (x[:, ::2], x.T, odd(300), odd(2000, "bool"), np.array(["text"] * 20_000)):
+        found = memory.aligned(given)
+        assert found.ctypes.data % 64 == 0
+        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(found, given)
+    objects = np.array([None, "a"] * 10_000)
+    assert (memory.copied(objects) == objects).all()
+    for kept in (memory.aligned(odd(300)), odd(10), np.float32(1.0), np.zeros((0, 5)), None, "text"):
+        assert memory.aligned(kept) is kept
+
+
+class Rows(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return odd(300), odd(300)[:, :1]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda m: m.predict(odd(900), batch_size=300, verbose=0),
+        lambda m: m.predict(odd(300), batch_size=300, verbose=0),
+        lambda m: m.predict_on_batch(odd(300)),
+        lambda m: m.train_on_batch(odd(300), odd(300)[:, :1]),
+        lambda m: m.test_on_batch(odd(300), odd(300)[:, :1]),
+        lambda m: m.fit(odd(30_000), np.zeros((30_000, 1), "float32"), batch_size=3000, verbose=0),
+        lambda m: m.evaluate(odd(30_000), np.zeros((30_000, 1), "float32"), batch_size=3000, verbose=0),
+        lambda m: m.fit(((odd(300), odd(300)[:, :1]) for _ in range(9)), verbose=0),
+        lambda m: m.fit(((odd(3000), odd(3000)[:, :1]) for _ in range(2)), verbose=0),
+        lambda m: m.fit(Rows(), verbose=0),
+        lambda m: m.predict(Rows(), verbose=0),
+    ],
+)
+def test_programs_get_arrays_of_the_host_where_they_take_them(run, monkeypatch):
+    """XLA:CPU copies others in a thread and runs the program there."""
+    seen = []
+    compile_as_ever = JaxBackend.compile
+
+    def watched(self, fn, **given):
+        program = compile_as_ever(self, fn, **given)
+
+        def watching(*args):
+            seen.extend(
+                leaf for leaf in jax.tree.leaves(args) if isinstance(leaf, np.ndarray) and leaf.nbytes > 102_400
+            )
+            return program(*args)
+
+        return watching
+
+    monkeypatch.setattr(JaxBackend, "compile", watched)
+    with config.backend_scope("jax"):
+        model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        run(model)
+    assert seen
+    assert all(leaf.ctypes.data % 64 == 0 for leaf in seen)

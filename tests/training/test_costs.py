@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Callable[[cornu.Model], object], int, float, int, int]] =
     "fit on arrays": (lambda m: m.fit(X, Y, batch_size=BATCH, verbose=0), STEPS, 4.5, 8, 4),
     "fit on a generator": (lambda m: m.fit(batches(), verbose=0), STEPS, 48, 20, 26),
     "evaluate": (lambda m: m.evaluate(X, Y, batch_size=BATCH, verbose=0), STEPS, 1, 4, 4),
-    "predict": (lambda m: m.predict(X, batch_size=BATCH, verbose=0), STEPS, 20, STEPS, 2 * STEPS + 6),
+    "predict": (lambda m: m.predict(X, batch_size=BATCH, verbose=0), STEPS, 21, STEPS, 2 * STEPS + 6),
     "predict one row": (lambda m: m.predict(X[:1], verbose=0), 1, 55, 1, 1),
     "call": (lambda m: m(X[:1]), 1, 180, 0, 1),
 }

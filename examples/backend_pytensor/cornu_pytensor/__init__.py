@@ -200,7 +200,7 @@ class PytensorBackend(NumpyBackend):
         found = _Nest(results)
         return results, found.like(graphs.pushed(found.variables, inputs, _Nest(tangents).variables)), aux
 
-    def compile(self, fn: Callable[..., Any], donate: bool = False, thorough: Any = False) -> Callable[..., Any]:
+    def compile(self, fn: Any, donate: bool = False, thorough: Any = False, forward: bool = False) -> Any:
         programs: dict[Any, Callable[..., Any]] = {}
 
         @functools.wraps(fn)

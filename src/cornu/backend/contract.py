@@ -23,6 +23,7 @@ Axis = int | tuple[int, ...] | None
 Unary = Callable[[Array], Array]
 Binary = Callable[[Array, Array], Array]
 Reduction = Callable[..., Array]  # (x, axis=None, keepdims=False)
+Ints = Sequence[int]
 Pairs = Sequence[tuple[int, int]]
 
 
@@ -259,17 +260,17 @@ class Backend(ABC):
         """Evenly spaced values."""
 
     @abstractmethod
-    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+    def full(self, shape: Ints, value: Any, dtype: str) -> Array:
         """A constant array."""
 
-    def zeros(self, shape: Sequence[int], dtype: str) -> Array:
+    def zeros(self, shape: Ints, dtype: str) -> Array:
         """An array of zeros."""
         return self.full(shape, 0, dtype)
 
     # sparse arrays, of the framework's own kind
     sparse_types: tuple[type, ...] = ()
 
-    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+    def sparse(self, indices: Array, values: Array, shape: Ints) -> Any:
         """The sparse array of `values` (n,) at `indices` (n, rank); values of one index add up."""
         raise BackendError(f"The backend {self.name!r} has no sparse arrays; leave out `sparse=True`.")
 
@@ -351,7 +352,7 @@ class Backend(ABC):
         """Slices of `x` at the integer `indices` along `axis`; those out of range are clipped."""
 
     @abstractmethod
-    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Ints) -> Array:
         """A block of fixed `sizes` whose start may be computed."""
 
     @abstractmethod
@@ -368,16 +369,16 @@ class Backend(ABC):
         self,
         x: Array,  # (batch, *spatial, in)
         kernel: Array,  # (*window, in // groups, out)
-        strides: Sequence[int],
+        strides: Ints,
         padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
+        dilation: Ints,
+        input_dilation: Ints,
         groups: int,
     ) -> Array:  # (batch, *spatial, out)
         """Cross-correlation."""
 
     @abstractmethod
-    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+    def pool(self, x: Array, window: Ints, strides: Ints, padding: Pairs, mode: str) -> Array:
         """Moving maximum (`mode="max"`) or sum (`"sum"`) of (batch, *spatial, channels); padding is neutral."""
 
     def fused_attention(
@@ -468,23 +469,23 @@ class Backend(ABC):
 
     # randomness: `key` is an array of two uint32
     @abstractmethod
-    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         """Floats in [0, 1)."""
 
     @abstractmethod
-    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         """Standard normal numbers."""
 
     @abstractmethod
-    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_truncated_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         """Standard normal numbers within [-2, 2]."""
 
     @abstractmethod
-    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+    def random_integers(self, key: Array, shape: Ints, low: Any, high: Any, dtype: str) -> Array:
         """Integers in [low, high)."""
 
     @abstractmethod
-    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+    def random_gamma(self, key: Array, shape: Ints, alpha: Array, dtype: str) -> Array:
         """Gamma-distributed numbers of unit scale."""
 
     @abstractmethod
@@ -522,12 +523,13 @@ class Backend(ABC):
 
     @abstractmethod
     def compile(
-        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False, forward: bool = False
     ) -> Callable[..., Any]:
         """`fn` compiled; with `donate` the buffers of its first argument may be reused for its results.
 
         `thorough`, where the framework has a compiler that takes long and may win: True asks for it
         (`jit_compile=True`), None leaves it to the backend, which decides by the program and not by the clock.
+        `forward` says that the program takes no derivatives, over batches of many rows.
         NumPy arrays among the arguments go to the device.
         """
 

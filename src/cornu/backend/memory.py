@@ -1,10 +1,11 @@
-"""Memory: what was freed is kept, blocks cost few page faults, and what lasts is not searched for garbage."""
+"""Memory: what was freed is kept, arrays lie where programs take them, and what lasts is not searched for garbage."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+import math
 import mmap
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ _KEPT = 1 << 30  # bytes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names of glibc's mallopt
 _USER_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 _HUGE = 1 << 21
+_SMALL, _ALIGNMENT = 100 << 10, 64  # of XLA:CPU
 
 
 def block(size: int) -> np.ndarray[Any, Any]:
@@ -32,6 +34,37 @@ def block(size: int) -> np.ndarray[Any, Any]:
     whole = np.frombuffer(memory, np.uint8)
     start = -whole.ctypes.data % _HUGE
     return whole[start : start + size]
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An uninitialised array, which XLA:CPU takes as it is: at an address that is a multiple of 64.
+
+    Others of 100 KiB and more a thread copies, and the program runs there too: it starts later, and what it needs
+    besides, if that is more than 64 MiB, is fresh memory each time. 128 texts of 500 words take a bidirectional LSTM
+    40 ms then and 19 otherwise.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _SMALL or dtype.hasobject:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def copied(x: Any) -> Any:
+    """A copy of an array of NumPy where programs take it; what is none stays."""
+    if not isinstance(x, np.ndarray):
+        return x
+    copy = empty(x.shape, x.dtype)
+    copy[...] = x
+    return copy
+
+
+def aligned(x: Any) -> Any:
+    """The array, or a copy if it is not where programs take it."""
+    fits = not isinstance(x, np.ndarray) or x.nbytes < _SMALL
+    return x if fits or (x.flags.c_contiguous and x.ctypes.data % _ALIGNMENT == 0) else copied(x)
 
 
 @contextlib.contextmanager

@@ -79,11 +79,7 @@ class Sequential(Model):
             raise StateError(f"{self._label()} has no layer to pop.")
         layer = self._stack.pop()
         if self._symbols is not None:
-            top = self._stack[-1] if self._stack else None
-            if top is None:
-                self._symbols = None
-            else:
-                self._symbols = (self._symbols[0], layer.nodes[-1].args[0])
+            self._symbols = (self._symbols[0], layer.nodes[-1].args[0]) if self._stack else None
         self.built = bool(self.layers) and self.built
         self.compiled = False
         return layer

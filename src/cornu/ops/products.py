@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
 
 from cornu.backend import B
@@ -88,6 +89,18 @@ def outer(x1: Tensor, x2: Tensor) -> Array:
     return B.reshape(x1, (-1, 1)) * B.reshape(x2, (1, -1))
 
 
+def summed_last(first: str, second: str, result: str) -> int:
+    """How many axes an equation sums over, if they are the last of one operand and the first of the other, else 0.
+
+    The others stay in order, so that it is one product of matrices; the first operand may have `...`.
+    """
+    summed = "".join(letter for letter in second if letter not in result)
+    free, made = first.removesuffix(summed), second[len(summed) :]
+    letters = (first + made).replace("...", "", 1)
+    in_order = (first, second, result) == (free + summed, summed + made, free + made)
+    return len(summed) if in_order and letters.isalpha() and len(set(letters)) == len(letters) else 0
+
+
 @op
 def einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Array:
     """Einstein's summation: `einsum("bij,bjk->bik", a, b)`; int8 adds up in int32.
@@ -95,7 +108,16 @@ def einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Array:
     >>> print(ops.einsum("ij,ij->i", [[1, 2], [3, 4]], [[1, 1], [1, 1]]))
     [3 7]
     """
-    return B.einsum(subscripts, *_wide(*operands))
+    operands = _wide(*operands)
+    terms = subscripts.replace(" ", "").partition("->")
+    letters = terms[0].split(",")
+    if len(operands) == 2 and [len(each) for each in letters] == [x.ndim for x in operands]:
+        (a, b), summed = operands, summed_last(letters[0], letters[1], terms[2])
+        if summed and a.shape[-summed:] == b.shape[:summed] and not {0, None} & {*a.shape, *b.shape}:
+            rows = B.reshape(a, (-1, math.prod(b.shape[:summed])))
+            made = B.matmul(rows, B.reshape(b, (rows.shape[-1], -1)))
+            return B.reshape(made, (*a.shape[:-summed], *b.shape[summed:]))
+    return B.einsum(subscripts, *operands)
 
 
 @op

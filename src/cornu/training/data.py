@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cornu.backend import current
+from cornu.backend import current, memory
 from cornu.base import config, tree
 from cornu.base.checks import whole
 from cornu.base.dtypes import standardize_dtype
@@ -159,6 +159,11 @@ class ArrayData:
         """What a batch looks like: all rows as one."""
         return self.structure
 
+    def as_batch(self) -> Batch:
+        """All rows as one batch, to compute with."""
+        batch: Batch = tree.map_structure(memory.aligned, self.structure)
+        return batch
+
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The order of the rows: a function of seed and epoch."""
         if not self.shuffle:
@@ -208,9 +213,10 @@ def positions(count: int | None, epoch: int, start: int, steps: int | None) -> I
 
 
 def _picked(leaf: Any, rows: Any) -> Any:
-    if leaf is None or hasattr(leaf, "nbytes"):
-        return None if leaf is None else np.asarray(leaf)[rows]
-    return current().rows(leaf, rows)
+    if leaf is None or not hasattr(leaf, "nbytes"):
+        return None if leaf is None else current().rows(leaf, rows)
+    picked = memory.empty((len(rows), *leaf.shape[1:]), leaf.dtype)
+    return np.take(np.asarray(leaf), rows, 0, picked, "clip")
 
 
 class BatchData:
@@ -292,8 +298,8 @@ class BatchData:
     def _prepare(self, data: Any) -> Batch:
         x, y, weight = unpack_batch(tuple(data) if isinstance(data, list) and len(data) in (2, 3) else data)
         x, y, weight = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weight, "sample_weight")
-        if not hasattr(self.source, "iterate"):  # it may fill the same arrays again while these wait
-            x, y, weight = tree.map_structure(lambda a: a.copy() if isinstance(a, np.ndarray) else a, (x, y, weight))
+        fresh = hasattr(self.source, "iterate")  # others may fill the same arrays again while these wait
+        x, y, weight = tree.map_structure(memory.aligned if fresh else memory.copied, (x, y, weight))
         if self.class_weight is not None:
             if weight is not None:
                 raise ArgumentError("class_weight and sample weights yielded by the data exclude each other.")

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cornu.backend import B
+from cornu.backend import B, memory
 from cornu.base import config, tree
 from cornu.base.spec import Spec
 from cornu.core.state import functional, infer
@@ -31,6 +31,8 @@ from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
 """How long a dispatch of many steps should take."""
+MANY_ROWS = 32
+"""From so many rows on a batch is predicted by a program for many rows."""
 _Item = TypeVar("_Item")
 RESIDENT_BYTES = 2 << 30
 """Arrays up to this size are kept on the device as a whole."""
@@ -189,10 +191,10 @@ class Engine:
         self.watch = Stopwatch()
         self._form: Any = None  # the shapes of the last batch that a program was compiled for
         self.because = "the first step"
-        compiled = model._compiles
-        self._compile = functools.partial(B.compile, donate=True, thorough=model.jit_compile is True)
+        compiled, forward = model._compiles, kind == "test"
+        self._compile = functools.partial(B.compile, donate=True, thorough=model.jit_compile is True, forward=forward)
         wished = None if model.jit_compile == "auto" else bool(model.jit_compile)  # of what runs the longest
-        self._compile_loop = functools.partial(B.compile, donate=True, thorough=wished)
+        self._compile_loop = functools.partial(self._compile, thorough=wished)
         self._single = self._compile(self._single_step) if compiled else self._single_step
         self._resident: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self.eager = not compiled
@@ -314,7 +316,7 @@ class Engine:
         leaves = []
         for column in zip(*map(present, batches), strict=True):
             size = len(column[0])
-            whole = np.empty((most * size, *column[0].shape[1:]), column[0].dtype)
+            whole = memory.empty((most * size, *column[0].shape[1:]), column[0].dtype)
             np.concatenate(column, out=whole[: len(column) * size])
             leaves.append(whole)
         many, _ = self._resident_programs(batches[0], size)
@@ -456,7 +458,7 @@ class Engine:
             position = epoch * total + done if steps is not None else done
             cycle, at = divmod(position, data.num_batches) if steps is not None else (epoch, done)
             if cycle != passes:
-                order = data.order(seed, cycle)
+                order = memory.aligned(data.order(seed, cycle))
                 passes = cycle
             if at < whole:
                 chunk = 1 if listener.every_step else fixed or self._chunk
@@ -530,11 +532,13 @@ class Forward:
             return [new[i] for i in written], outputs
 
         self._written = written
-        self._run = B.compile(pure) if model._compiles else pure
+        self._few, self._many = (B.compile(pure, forward=many) if model._compiles else pure for many in (False, True))
 
     def __call__(self, x: Any) -> Any:
         with self._lock:
-            new, outputs = self._run([v._value for v in self.variables], x)
+            rows = (x if hasattr(x, "shape") else tree.flatten(x)[0]).shape[0]
+            run = self._many if rows >= MANY_ROWS else self._few
+            new, outputs = run([v._value for v in self.variables], x)
             for i, value in zip(self._written, new, strict=True):
                 self.variables[i]._value = value
         return outputs

@@ -550,7 +550,7 @@ class Trainer:
                 told.set_params({"epochs": 1, "steps": steps or data.num_batches, "verbose": verbose})
                 told.on_predict_begin()
             if told is None and isinstance(data, ArrayData) and data.num_batches == 1 and steps is None:
-                return tree.map_structure(lambda leaf: np.array(B.to_numpy(leaf)), forward(data.x))
+                return tree.map_structure(lambda leaf: np.array(B.to_numpy(leaf)), forward(data.as_batch()[0]))
             results: list[Any] = []
             outputs: Any = None
             chosen = data.batches(0, 0, 0, _at_most_once(steps, data), False)
@@ -593,7 +593,7 @@ class Trainer:
             engine = self._engine(kind)
             if not engine.resets:
                 self.reset_metrics()
-            logs, _ = engine.run_batch(data.structure, engine.resets)
+            logs, _ = engine.run_batch(data.as_batch(), engine.resets)
             values = dict(logs.fetch())
             return values if return_dict else self._as_list(values)
 

@@ -18,9 +18,9 @@ import numpy as np
 from jax import lax
 from jax.scipy import linalg, special
 
-from cornu.backend.contract import Array, Pairs
+from cornu.backend.contract import Array, Ints, Pairs
 from cornu.backend.jax.cache import use_cache
-from cornu.backend.jax.products import axes_summed, product
+from cornu.backend.jax.products import product
 from cornu.backend.memory import keep_freed_memory, return_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import config, tree
@@ -100,6 +100,40 @@ def _conv_in_two_forms(
 _relu = _in_two_forms(lambda x: jnp.maximum(x, 0), lambda x: jnp.where(x <= 0, jnp.zeros((), x.dtype), x))
 
 
+@functools.cache
+def _without_ynn() -> dict[str, Any]:
+    """The option of a program that keeps XLA's library YNN out of it, if this JAX knows it.
+
+    Over many rows YNN writes constants out as arrays and takes fresh memory at each call: 192 rows of `transformer`
+    take 210 ms with it and 116 without. Over few rows it wins, and in steps of training.
+    """
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
+
+
+class _Tracing(threading.local):
+    """What is being traced in this thread."""
+
+    inferring = False  # shapes alone
+    forward = False  # a program without derivatives
+
+    def marked(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(fn)
+        def run(*args: Any) -> Any:
+            before = getattr(self, name)
+            setattr(self, name, True)
+            try:
+                return fn(*args)
+            finally:
+                setattr(self, name, before)
+
+        return run
+
+
 class JaxBackend(NamespaceBackend):
     """The contract on `jax.Array`."""
 
@@ -119,7 +153,7 @@ class JaxBackend(NamespaceBackend):
         keep_freed_memory(one_heap=jax.config.read("jax_cpu_enable_async_dispatch"))  # type: ignore[no-untyped-call]
         use_cache()
         _leave_no_compiler_behind()
-        self._local = threading.local()
+        self._local = _Tracing()
         self.concrete = type(jnp.zeros(()))
         self.erf, self.erfinv, self.lgamma = special.erf, special.erfinv, special.gammaln
         self.erfc, self.i0e = special.erfc, special.i0e
@@ -153,10 +187,6 @@ class JaxBackend(NamespaceBackend):
     def exactly(self) -> AbstractContextManager[Any]:
         return nullcontext() if self._platform == "cpu" else jax.default_matmul_precision("highest")
 
-    @property
-    def _inferring(self) -> bool:
-        return getattr(self._local, "inferring", False)
-
     def canonical_dtype(self, dtype: str) -> str:
         if dtype in _NARROW and not jax.config.read("jax_enable_x64"):  # type: ignore[no-untyped-call]
             if config.floatx() != "float64":
@@ -186,7 +216,7 @@ class JaxBackend(NamespaceBackend):
         module = sys.modules.get("jax.experimental.sparse")
         return () if module is None else (module.BCOO,)
 
-    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+    def sparse(self, indices: Array, values: Array, shape: Ints) -> Any:
         return importlib.import_module("jax.experimental.sparse").BCOO((values, indices), shape=tuple(shape))
 
     def to_dense(self, x: Any) -> Array:
@@ -228,7 +258,7 @@ class JaxBackend(NamespaceBackend):
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         return jnp.take(x, indices, axis, mode="clip")
 
-    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Ints) -> Array:
         return lax.dynamic_slice(x, starts, sizes)
 
     def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
@@ -245,25 +275,12 @@ class JaxBackend(NamespaceBackend):
         # Of arrays at hand JAX's own: they have no gradient, and a primitive of ours takes 24 µs where that takes 5.
         is_traced = not type(a) is type(b) is self.concrete
         by_matrix = is_traced and a.ndim > 1 and b.ndim == 2 and self._platform == "cpu"
-        return product(a, b, 1) if by_matrix else jnp.matmul(a, b)
-
-    def einsum(self, subscripts: str, *operands: Array) -> Array:
-        summed = axes_summed(subscripts) if len(operands) == 2 and self._platform == "cpu" else 0
-        if not summed or operands[0].shape[-summed:] != operands[1].shape[:summed]:
-            return jnp.einsum(subscripts, *operands)
-        return product(operands[0], operands[1], summed)
+        return product(a, b) if by_matrix else jnp.matmul(a, b)
 
     def conv(
-        self,
-        x: Array,
-        kernel: Array,
-        strides: Sequence[int],
-        padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
-        groups: int,
+        self, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, input_dilation: Ints, groups: int
     ) -> Array:
-        if self._inferring or (self._platform != "cpu" and jnp.issubdtype(x.dtype, jnp.inexact)):
+        if self._local.inferring or (self._platform != "cpu" and jnp.issubdtype(x.dtype, jnp.inexact)):
             return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
         # On a CPU XLA's gradients are 2 times slower than those of a product of patches, within a device loop 40 times.
         form = tuple(strides), tuple(map(tuple, padding)), tuple(dilation), tuple(input_dilation), groups
@@ -271,7 +288,7 @@ class JaxBackend(NamespaceBackend):
             return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
         return _conv_in_two_forms(self.conv_by_patches, *form)(x, kernel)
 
-    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+    def pool(self, x: Array, window: Ints, strides: Ints, padding: Pairs, mode: str) -> Array:
         initial, combine = (self.lowest(x.dtype), lax.max) if mode == "max" else (0, lax.add)
         initial = np.asarray(initial, x.dtype)
 
@@ -280,8 +297,13 @@ class JaxBackend(NamespaceBackend):
 
         if self._platform != "cpu" or math.prod(window) > 27:
             return windows(x)
-        # Few shifted images fuse into one loop; the gradient of XLA:CPU's own is much slower.
-        return _in_two_forms(windows, lambda x: self.pool_by_slices(x, window, strides, padding, mode))(x)
+
+        def slices(x: Array) -> Array:
+            return self.pool_by_slices(x, window, strides, padding, mode)
+
+        # Few shifted images fuse into one loop; the gradient of XLA:CPU's own is much slower. YNN makes one kernel of
+        # convolutions and windows; without it the network of `cifar` predicts in 27 ms by slices, in 41 by windows.
+        return slices(x) if self._local.forward else _in_two_forms(windows, slices)(x)
 
     def solve_triangular(self, a: Array, b: Array, lower: bool) -> Array:
         batch = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -297,7 +319,7 @@ class JaxBackend(NamespaceBackend):
     def parts(self, size: int, work: int) -> int:
         # XLA:CPU does a batch of products on one core, but independent ones side by side: attention with its gradient
         # over (8, 256, 8, 32) takes 37 ms as a whole, 22 in two parts on two cores, 25 in four.
-        if self._platform != "cpu" or self._inferring or work < 1 << 18:
+        if self._platform != "cpu" or self._local.inferring or work < 1 << 18:
             return 1
         return next(n for n in range(min(size, _cores()), 0, -1) if size % n == 0)
 
@@ -352,19 +374,19 @@ class JaxBackend(NamespaceBackend):
         function.defvjp(forward, backward)
         return function
 
-    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         return jax.random.uniform(_key(key), shape, self.canonical_dtype(dtype))
 
-    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return jax.random.normal(_key(key), shape, self.canonical_dtype(dtype))
 
-    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_truncated_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return jax.random.truncated_normal(_key(key), -2, 2, shape, self.canonical_dtype(dtype))
 
-    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+    def random_integers(self, key: Array, shape: Ints, low: Any, high: Any, dtype: str) -> Array:
         return jax.random.randint(_key(key), shape, low, high, self.canonical_dtype(dtype))
 
-    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+    def random_gamma(self, key: Array, shape: Ints, alpha: Array, dtype: str) -> Array:
         return jax.random.gamma(_key(key), alpha, shape, self.canonical_dtype(dtype))
 
     def random_permutation(self, key: Array, size: int) -> Array:
@@ -393,13 +415,15 @@ class JaxBackend(NamespaceBackend):
         return jax.vmap(fn)(xs)
 
     def compile(
-        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False, forward: bool = False
     ) -> Callable[..., Any]:
         # LLVM's first level takes 10 to 25 % off the time to compile, and steps are as fast as at its third, measured
         # on eight workloads of `benchmarks/data.py`. Only what is no part of another program may choose, as a step is.
         quick = donate and not thorough and self._platform == "cpu"
-        options: Any = {"xla_backend_optimization_level": 1} if quick else None
-        return jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options)
+        options: Any = {"xla_backend_optimization_level": 1} if quick else {}
+        if forward and self._platform == "cpu":
+            options, fn = options | _without_ynn(), self._local.marked("forward", fn)
+        return jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options or None)
 
     def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
         @functools.wraps(body)
@@ -420,14 +444,9 @@ class JaxBackend(NamespaceBackend):
             leaves = (leaf.data if isinstance(leaf, self.sparse_types) else leaf for leaf in tree.flatten(result))
             return [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
 
-        before, self._local.inferring = self._inferring, True
         struct: Any = jax.ShapeDtypeStruct
         structs = [struct(spec.shape, self.canonical_dtype(spec.dtype)) for spec in specs]
-        try:
-            found = iter(jax.eval_shape(arrays_only, structs))
-        finally:
-            self._local.inferring = before
-
+        found = iter(jax.eval_shape(self._local.marked("inferring", arrays_only), structs))
         arrays: tuple[Any, ...] = (jax.Array, *self.sparse_types)
 
         def spec(leaf: Any) -> Any:
@@ -444,16 +463,16 @@ def _xla_conv(
     x: Array,
     kernel: Array,
     padding: Pairs,
-    strides: Sequence[int] = (1, 1),
-    input_dilation: Sequence[int] | None = None,
-    dilation: Sequence[int] | None = None,
+    strides: Ints = (1, 1),
+    input_dilation: Ints | None = None,
+    dilation: Ints | None = None,
     groups: int = 1,
 ) -> Array:
     layouts = lax.ConvDimensionNumbers(*_layouts(kernel.ndim - 2))
     return lax.conv_general_dilated(x, kernel, strides, padding, input_dilation, dilation, layouts, groups)
 
 
-def _conv_by_rows(x: Array, kernel: Array, padding: Pairs, dilation: Sequence[int]) -> Array:
+def _conv_by_rows(x: Array, kernel: Array, padding: Pairs, dilation: Ints) -> Array:
     """Convolution in steps of one: patches along all axes but the first, and a sum of the products along that.
 
     For 3×3 windows 3 · in + 3 · out numbers a pixel are kept and not 9 · in: a step of ResNet-20 takes 0.8 of the time.

@@ -34,17 +34,25 @@ def _overlaid(views: Array, axis: int, width: int, gap: int) -> Array:
     return found
 
 
-def _primitive(name: str, function: Any, shape: Any) -> Any:
+def new_primitive(name: str, function: Any, shape: Any, batched: Any) -> Any:
+    """What JAX keeps as it is in every derivative: `function` of arrays, and the shape it gives to those of theirs."""
+    primitive: Any = Primitive(name)
+    primitive.def_impl(function)
+    primitive.def_abstract_eval(
+        lambda *xs, **given: jax.core.ShapedArray(shape(*(x.shape for x in xs), **given), xs[0].dtype)
+    )
+    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    batching.primitive_batchers[primitive] = batched
+    return primitive
+
+
+def _of_images(name: str, function: Any, shape: Any) -> Any:
     def batched(arrays: Any, axes: Any, **given: int) -> Any:
         x = jnp.moveaxis(arrays[0], axes[0], 0)  # a batch of batches is one
         found = primitive.bind(x.reshape(-1, *x.shape[2:]), **given)
         return found.reshape(*x.shape[:2], *found.shape[1:]), 0
 
-    primitive: Any = Primitive(name)
-    primitive.def_impl(function)
-    primitive.def_abstract_eval(lambda x, **given: jax.core.ShapedArray(shape(x.shape, **given), x.dtype))
-    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
-    batching.primitive_batchers[primitive] = batched
+    primitive = new_primitive(name, function, shape, batched)
     return primitive
 
 
@@ -56,8 +64,8 @@ def _shape_overlaid(shape: tuple[int, ...], axis: int, width: int, gap: int) -> 
     return (*shape[:axis], shape[axis] + gap * (width - 1), *shape[axis + 1 : -2], shape[-1])
 
 
-_views_p = _primitive("cornu_views", _views, _shape_of_views)
-_overlaid_p = _primitive("cornu_overlaid", _overlaid, _shape_overlaid)
+_views_p = _of_images("cornu_views", _views, _shape_of_views)
+_overlaid_p = _of_images("cornu_overlaid", _overlaid, _shape_overlaid)
 ad.deflinear2(_views_p, lambda ct, x, **given: [_overlaid_p.bind(ct, **given)])  # type: ignore[no-untyped-call]
 ad.deflinear2(_overlaid_p, lambda ct, x, **given: [_views_p.bind(ct, **given)])  # type: ignore[no-untyped-call]
 

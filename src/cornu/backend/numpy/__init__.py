@@ -14,7 +14,7 @@ from scipy import special
 from scipy.linalg import lapack
 
 from cornu.backend import host_random
-from cornu.backend.contract import Array, Axis, Pairs
+from cornu.backend.contract import Array, Axis, Ints, Pairs
 from cornu.backend.shared import NamespaceBackend
 from cornu.base import tree
 from cornu.base.dtypes import standardize_dtype
@@ -138,7 +138,7 @@ class NumpyBackend(NamespaceBackend):
     def argsort(self, x: Array, axis: int = -1) -> Array:
         return np.argsort(_ordered(x), axis, stable=True).astype("int32")
 
-    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+    def full(self, shape: Ints, value: Any, dtype: str) -> Array:
         return np.full(tuple(shape), value, _dtype(dtype))
 
     def arange(self, start: float, stop: float, step: float, dtype: str) -> Array:
@@ -156,7 +156,7 @@ class NumpyBackend(NamespaceBackend):
     def cast(self, x: Array, dtype: str) -> Array:
         return np.asarray(x).astype(_dtype(dtype), copy=False)
 
-    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+    def sparse(self, indices: Array, values: Array, shape: Ints) -> Any:
         return scipy_sparse.coo_array((values, tuple(np.moveaxis(indices, -1, 0))), shape=tuple(shape))
 
     def to_dense(self, x: Any) -> Array:
@@ -180,7 +180,7 @@ class NumpyBackend(NamespaceBackend):
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         return np.take(x, indices, axis, mode="clip")
 
-    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Ints) -> Array:
         return x[_block(x.shape, starts, sizes)]
 
     def dynamic_update(self, x: Array, starts: Sequence[Any], update: Array) -> Array:
@@ -198,18 +198,11 @@ class NumpyBackend(NamespaceBackend):
         return x
 
     def conv(
-        self,
-        x: Array,
-        kernel: Array,
-        strides: Sequence[int],
-        padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
-        groups: int,
+        self, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, input_dilation: Ints, groups: int
     ) -> Array:
         return self.conv_by_patches(x, kernel, strides, padding, dilation, input_dilation, groups)
 
-    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+    def pool(self, x: Array, window: Ints, strides: Ints, padding: Pairs, mode: str) -> Array:
         return self.pool_by_slices(x, window, strides, padding, mode)
 
     def cond(self, pred: Array, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
@@ -239,20 +232,20 @@ class NumpyBackend(NamespaceBackend):
         ys = ys[::-1] if reverse else ys
         return carry, tree.map_structure(lambda *steps: None if steps[0] is None else np.stack(steps), *ys)
 
-    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         drawn = host_random.uniform(key, shape).astype(_dtype(dtype))
         return np.where(drawn < 1, drawn, drawn.dtype.type(0))  # 16-bit rounding may reach 1
 
-    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return host_random.normal(key, shape).astype(_dtype(dtype))
 
-    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_truncated_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return host_random.truncated_normal(key, shape).astype(_dtype(dtype))
 
-    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+    def random_integers(self, key: Array, shape: Ints, low: Any, high: Any, dtype: str) -> Array:
         return host_random.integers(key, shape, low, high).astype(_dtype(dtype))
 
-    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+    def random_gamma(self, key: Array, shape: Ints, alpha: Array, dtype: str) -> Array:
         return host_random.gamma(key, shape, alpha).astype(_dtype(dtype))
 
     def random_permutation(self, key: Array, size: int) -> Array:
@@ -282,7 +275,7 @@ class NumpyBackend(NamespaceBackend):
         return self.scan(lambda _, x: (None, fn(x)), None, xs, count, False, 1)[1]
 
     def compile(
-        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False, forward: bool = False
     ) -> Callable[..., Any]:
         return fn
 
@@ -323,6 +316,6 @@ def _lu_factor(x: Array) -> tuple[Array, Array]:
     return lu, pivots.astype("int32")
 
 
-def _block(shape: Sequence[int], starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:
+def _block(shape: Ints, starts: Sequence[Any], sizes: Ints) -> tuple[slice, ...]:
     clipped = [min(max(int(start), 0), total - size) for start, size, total in zip(starts, sizes, shape, strict=True)]
     return tuple(slice(start, start + size) for start, size in zip(clipped, sizes, strict=True))

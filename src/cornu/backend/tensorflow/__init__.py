@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.autograph.core import config as autograph
 
-from cornu.backend.contract import Array, Backend, Pairs
+from cornu.backend.contract import Array, Backend, Ints, Pairs
 from cornu.backend.memory import keep_freed_memory
 from cornu.backend.shared import NamespaceBackend
 from cornu.backend.tensorflow import primitives
@@ -115,7 +115,7 @@ class TensorflowBackend(NamespaceBackend):
     def cast(self, x: Array, dtype: str) -> Array:
         return cast(x, dtype)
 
-    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+    def sparse(self, indices: Array, values: Array, shape: Ints) -> Any:
         sizes = tf.constant(tuple(shape), "int64")
         indices = cast(indices, "int64")
         inside = tf.reduce_all(tf.logical_and(indices >= 0, indices < sizes), -1)
@@ -150,7 +150,7 @@ class TensorflowBackend(NamespaceBackend):
         x = getattr(x, "flat_values", x)
         return isinstance(x, tf.Tensor) and not isinstance(x, _Eager)
 
-    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+    def full(self, shape: Ints, value: Any, dtype: str) -> Array:
         value = cast(value, dtype) if isinstance(value, tf.Tensor) else constant(value, dtype)
         return tf.fill(tuple(shape), value) if value.shape.rank == 0 else tf.broadcast_to(value, tuple(shape))
 
@@ -165,7 +165,7 @@ class TensorflowBackend(NamespaceBackend):
     def take(self, x: Array, indices: Array, axis: int) -> Array:
         return primitives.take(x, indices, axis)
 
-    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Ints) -> Array:
         if not self._local.xla:
             return primitives.dynamic_slice(x, starts, sizes)
         # XLA would take where a slice begins for a constant, and compile a program for each dispatch of an epoch.
@@ -186,14 +186,7 @@ class TensorflowBackend(NamespaceBackend):
         return primitives.limits(tf.as_dtype(dtype))[0]
 
     def conv(
-        self,
-        x: Array,
-        kernel: Array,
-        strides: Sequence[int],
-        padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
-        groups: int,
+        self, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, input_dilation: Ints, groups: int
     ) -> Array:
         args = (strides, padding, dilation, input_dilation, groups)
         rank, depth = len(strides), kernel.shape[-2]
@@ -228,7 +221,7 @@ class TensorflowBackend(NamespaceBackend):
             return tf.nn.depthwise_conv2d(x, kernel, [1, *strides, 1], how, dilations=list(dilation))
         return tf.nn.conv2d(x, kernel, strides, how, dilations=dilation)
 
-    def _padding(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs) -> str | list[Any]:
+    def _padding(self, x: Array, window: Ints, strides: Ints, padding: Pairs) -> str | list[Any]:
         """The padding by TensorFlow's name for it, or the pairs if there is none."""
         if not any(low or high for low, high in padding):
             return "VALID"
@@ -257,7 +250,7 @@ class TensorflowBackend(NamespaceBackend):
         shape = [x.shape[0], *sizes, kernel.shape[-1]]
         return tf.nn.conv2d_transpose(x, turned, shape, input_dilation, [(0, 0), *before, (0, 0)])
 
-    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+    def pool(self, x: Array, window: Ints, strides: Ints, padding: Pairs, mode: str) -> Array:
         if not x.dtype.is_floating or 0 in x.shape or (len(window) == 3 and x.dtype.size == 2):  # what has no kernel
             return self.pool_by_slices(x, window, strides, padding, mode)
         if len(window) == 1:
@@ -464,7 +457,7 @@ class TensorflowBackend(NamespaceBackend):
     # the engine
 
     def compile(
-        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False, forward: bool = False
     ) -> Callable[..., Any]:
         programs: dict[Any, tuple[Any, _Form]] = {}
 
@@ -522,21 +515,21 @@ class TensorflowBackend(NamespaceBackend):
 
     # randomness
 
-    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         return tf.random.stateless_uniform(shape, _seed(key), dtype=dtype)
 
-    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return tf.random.stateless_normal(shape, _seed(key), dtype=dtype)
 
-    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_truncated_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return tf.random.stateless_truncated_normal(shape, _seed(key), dtype=dtype)
 
-    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+    def random_integers(self, key: Array, shape: Ints, low: Any, high: Any, dtype: str) -> Array:
         wide = "int64" if dtype in ("int64", "uint32", "uint64") else "int32"
         low, high = self.convert(low, wide), self.convert(high, wide)
         return cast(tf.random.stateless_uniform(shape, _seed(key), low, high, wide), dtype)
 
-    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+    def random_gamma(self, key: Array, shape: Ints, alpha: Array, dtype: str) -> Array:
         wide = "float32" if dtype == "bfloat16" else dtype
         return cast(tf.random.stateless_gamma(shape, _seed(key), cast(alpha, wide), dtype=wide), dtype)
 

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
-from cornu.backend.contract import Array, Axis, Pairs
+from cornu.backend.contract import Array, Axis, Ints, Pairs
 
 _HALVES = {"bfloat16": "float32", "float16": "float32"}
 _SMALL = {"int8": "int32", "int16": "int32", "uint8": "int32", "uint16": "int32"}
@@ -408,7 +408,7 @@ def take_along_axis(x: Array, indices: Array, axis: int) -> Array:
     return tf.transpose(picked, np.argsort(order))
 
 
-def tile(x: Array, repeats: Sequence[int]) -> Array:
+def tile(x: Array, repeats: Ints) -> Array:
     """Whole copies side by side along each axis."""
     repeats = (repeats,) if isinstance(repeats, int) else tuple(repeats)
     rank = max(len(x.shape), len(repeats))
@@ -681,7 +681,7 @@ def _fitted(x: Array, size: int) -> Array:
 def along_axes(fn: Callable[[Array], Array]) -> Callable[..., Array]:
     """A transform of the last axis, of each of several axes in turn."""
 
-    def call(x: Array, axes: Sequence[int]) -> Array:
+    def call(x: Array, axes: Ints) -> Array:
         rank = len(x.shape)
         for axis in (a % rank for a in axes):
             order = [*(i for i in range(rank) if i != axis), axis]
@@ -694,7 +694,7 @@ def along_axes(fn: Callable[[Array], Array]) -> Callable[..., Array]:
 # indexed access
 
 
-def dynamic_slice(x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+def dynamic_slice(x: Array, starts: Sequence[Any], sizes: Ints) -> Array:
     """A block of fixed sizes, moved back inside where it would overhang."""
     return tf.slice(x, _inside(x, starts, sizes), sizes)
 
@@ -707,7 +707,7 @@ def dynamic_update(x: Array, starts: Sequence[Any], update: Array) -> Array:
     return tf.raw_ops.TensorStridedSliceUpdate(input=x, begin=begin, end=end, strides=strides, value=update)
 
 
-def _inside(x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Any:
+def _inside(x: Array, starts: Sequence[Any], sizes: Ints) -> Any:
     room = [total - size for total, size in zip(x.shape, sizes, strict=True)]
     if not any(isinstance(start, tf.Tensor) for start in starts):
         return [min(max(int(start), 0), most) for start, most in zip(starts, room, strict=True)]

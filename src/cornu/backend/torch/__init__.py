@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import checkpoint
 
 from cornu.backend import host_random
-from cornu.backend.contract import Array, Axis, Backend, Pairs
+from cornu.backend.contract import Array, Axis, Backend, Ints, Pairs
 from cornu.backend.memory import keep_freed_memory
 from cornu.backend.torch.capture import Captured, UncapturableError, active, recorded_loop, without_autocast
 from cornu.backend.torch.derivatives import detached, fresh, pull_back, run_with_gradient
@@ -243,7 +243,7 @@ class TorchBackend(Backend):
     def stack(self, xs: Sequence[Array], axis: int) -> Array:
         return torch.stack(list(xs), axis)
 
-    def expand_dims(self, x: Array, axis: int | Sequence[int]) -> Array:
+    def expand_dims(self, x: Array, axis: int | Ints) -> Array:
         if isinstance(axis, int):
             return torch.unsqueeze(x, axis)
         rank = x.ndim + len(axis)
@@ -351,10 +351,10 @@ class TorchBackend(Backend):
 
     # signals
 
-    def fftn(self, x: Array, axes: Sequence[int]) -> Array:
+    def fftn(self, x: Array, axes: Ints) -> Array:
         return torch.fft.fftn(x, dim=tuple(axes))
 
-    def ifftn(self, x: Array, axes: Sequence[int]) -> Array:
+    def ifftn(self, x: Array, axes: Ints) -> Array:
         return torch.fft.ifftn(x, dim=tuple(axes))
 
     def irfft(self, x: Array, n: int) -> Array:
@@ -372,14 +372,14 @@ class TorchBackend(Backend):
             return torch.arange(start, stop, step, dtype=wanted, device=TorchBackend.device)
         return torch.arange(start, stop, step, dtype=torch.float64, device=TorchBackend.device).to(wanted)
 
-    def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
+    def full(self, shape: Ints, value: Any, dtype: str) -> Array:
         if isinstance(value, torch.Tensor):
             return value.to(_dtype(dtype)).expand(tuple(shape)).clone()
         return torch.full(tuple(shape), value, dtype=_dtype(dtype), device=TorchBackend.device)
 
     # sparse arrays
 
-    def sparse(self, indices: Array, values: Array, shape: Sequence[int]) -> Any:
+    def sparse(self, indices: Array, values: Array, shape: Ints) -> Any:
         if self._inferring:
             placeholder = values.new_empty(tuple(shape))
             placeholder.is_sparse_placeholder = True
@@ -486,7 +486,7 @@ class TorchBackend(Backend):
             return active.recorder.call(fn, *args, kernel=kernel)
         return fn(*args)
 
-    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Sequence[int]) -> Array:
+    def dynamic_slice(self, x: Array, starts: Sequence[Any], sizes: Ints) -> Array:
         # A view where the host knows the starts; on a CUDA device it would wait for them.
         if not x.requires_grad and not x.is_cuda and not self._inferring:
             return self._host(functools.partial(_slice, tuple(sizes)), x, *starts)
@@ -523,14 +523,7 @@ class TorchBackend(Backend):
     # neural networks
 
     def conv(
-        self,
-        x: Array,
-        kernel: Array,
-        strides: Sequence[int],
-        padding: Pairs,
-        dilation: Sequence[int],
-        input_dilation: Sequence[int],
-        groups: int,
+        self, x: Array, kernel: Array, strides: Ints, padding: Pairs, dilation: Ints, input_dilation: Ints, groups: int
     ) -> Array:
         # Channels-last memory, seen as channels-first: nothing is copied. One axis becomes two, for which there are
         # kernels of this kind.
@@ -549,7 +542,7 @@ class TorchBackend(Backend):
         found = _by_host(function, images, weights, None, tuple(strides), before, tuple(dilation), groups)
         return found.permute(0, *range(2, x.ndim), 1)
 
-    def pool(self, x: Array, window: Sequence[int], strides: Sequence[int], padding: Pairs, mode: str) -> Array:
+    def pool(self, x: Array, window: Ints, strides: Ints, padding: Pairs, mode: str) -> Array:
         if x.ndim == 3:
             found = self.pool(x.unsqueeze(1), (1, *window), (1, *strides), [(0, 0), *padding], mode)
             return found.squeeze(1)
@@ -779,20 +772,20 @@ class TorchBackend(Backend):
 
         return self._host(draw, key, *args)
 
-    def random_uniform(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         drawn = self._draw(host_random.uniform, dtype, key, tuple(shape))
         return drawn if drawn.dtype is torch.float32 else torch.where(drawn < 1, drawn, 0)  # rounding may reach 1
 
-    def random_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return self._draw(host_random.normal, dtype, key, tuple(shape))
 
-    def random_truncated_normal(self, key: Array, shape: Sequence[int], dtype: str) -> Array:
+    def random_truncated_normal(self, key: Array, shape: Ints, dtype: str) -> Array:
         return self._draw(host_random.truncated_normal, dtype, key, tuple(shape))
 
-    def random_integers(self, key: Array, shape: Sequence[int], low: Any, high: Any, dtype: str) -> Array:
+    def random_integers(self, key: Array, shape: Ints, low: Any, high: Any, dtype: str) -> Array:
         return self._draw(host_random.integers, dtype, key, tuple(shape), low, high)
 
-    def random_gamma(self, key: Array, shape: Sequence[int], alpha: Array, dtype: str) -> Array:
+    def random_gamma(self, key: Array, shape: Ints, alpha: Array, dtype: str) -> Array:
         return self._draw(host_random.gamma, dtype, key, tuple(shape), alpha.float())
 
     def random_permutation(self, key: Array, size: int) -> Array:
@@ -860,7 +853,7 @@ class TorchBackend(Backend):
         return lambda *args: run_with_gradient(forward, backward, args)
 
     def compile(
-        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False
+        self, fn: Callable[..., Any], donate: bool = False, thorough: bool | None = False, forward: bool = False
     ) -> Callable[..., Any]:
         captured = Captured(fn, self.convert, donate, bool(thorough))
 
@@ -1079,7 +1072,7 @@ def _overwritten(kernel: Callable[..., None], state: list[list[Array]]) -> list[
     return [recorder.overwrite(part) for part in parts] if own and recorder is not None else parts
 
 
-def _spread(x: Array, dilation: Sequence[int]) -> Array:
+def _spread(x: Array, dilation: Ints) -> Array:
     """(batch, *spatial, channels) with `dilation - 1` zeros between spatial neighbours."""
     for axis, factor in enumerate(dilation, 1):
         if factor > 1:

@@ -16,7 +16,7 @@ from cornu.layers.checks import positive_int
 from cornu.layers.layer import Layer
 from cornu.layers.weights import describe_weight, make_weight
 from cornu.ops import einsum, reshape
-from cornu.ops.products import dense
+from cornu.ops.products import dense, summed_last
 
 _EQUATION = re.compile(r"([a-zA-Z]*(?:\.\.\.)?[a-zA-Z]*),([a-zA-Z]*)->([a-zA-Z]*(?:\.\.\.)?[a-zA-Z]*)")
 
@@ -52,7 +52,9 @@ class EinsumDense(Layer):
                 f"neither or both sides, got {equation!r}."
             )
         self._letters = match.groups()
-        self._summed = _summed_last(*self._letters, bias_axes)
+        summed = summed_last(*self._letters)
+        made = match[2][summed:]  # the bias has all that the kernel brings, or there is none
+        self._summed = summed if summed < len(match[1]) and set(bias_axes or made) == set(made) else 0
         shape = (output_shape,) if output_shape is None or hasattr(output_shape, "__index__") else output_shape
         self.output_shape = standardize_shape(shape, f"{self._label()}: output_shape")
         for size in self.output_shape:
@@ -126,16 +128,3 @@ class EinsumDense(Layer):
             outputs = einsum(self.equation.replace(" ", ""), inputs, kernel)
             outputs = outputs if bias is None else outputs + bias
         return outputs if self.activation is None else self.activation(outputs)
-
-
-def _summed_last(inputs: str, kernel: str, outputs: str, bias_axes: str | None) -> int:
-    """How many axes are summed over, if they are the last of the inputs and the first of the kernel, else 0.
-
-    The others stay in order, and the bias has all that the kernel brings.
-    """
-    summed = "".join(letter for letter in kernel if letter not in outputs)
-    made = kernel[len(summed) :]
-    free, letters = inputs.removesuffix(summed), (inputs + made).replace("...", "")
-    in_order = (inputs, kernel, outputs) == (free + summed, summed + made, free + made)
-    plain = free and in_order and len(set(letters)) == len(letters) and set(bias_axes or made) == set(made)
-    return len(summed) if plain else 0
