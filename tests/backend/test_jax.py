@@ -10,7 +10,7 @@ import pytest
 
 from cornu import Sequential, layers, ops
 from cornu.backend import B
-from cornu.backend.jax import JaxBackend, _without_ynn
+from cornu.backend.jax import JaxBackend, _of_forward
 from cornu.base import config
 
 CASES = {  # the op, shape of the images, shape of the kernel, what else the convolution is given
@@ -221,37 +221,44 @@ def network():
     return Sequential([layers.Input((16, 16, 3)), *stack])
 
 
-def program(model, kind, rows):
-    """The text of the last program that ran, before and after XLA, of images so many at a time."""
+def programs_of(model, kind, rows):
+    """The text of the programs that ran on images so many at a time, as XLA gets them."""
     ran = []
-    compile_as_ever = B.compile
+    compile_as_ever = JaxBackend.compile
 
-    def watched(fn, **given):
-        program = compile_as_ever(fn, **given)
+    def watched(self, fn, **given):
+        program = compile_as_ever(self, fn, **given)
 
         def run(*args):
-            lowered = program.lower(*args)
-            ran.append((lowered.as_text(), lowered.compile().as_text()))
+            ran.append(program.lower(*args).as_text())
             return program(*args)
 
         return run
 
     model.compile("sgd", "mse", steps_per_execution=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JaxBackend, "compile", lambda self, fn, **given: watched(fn, **given))
+        patch.setattr(JaxBackend, "compile", watched)
         x, y = np.ones((rows, 16, 16, 3), "float32"), np.ones((rows, 10), "float32")
         getattr(model, kind)(x, *([] if kind == "predict" else [y]), batch_size=rows, verbose=0)
-    return ran[-1]
+    return ran
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_programs_without_derivatives_give_ynn_products_alone(forward):
+    def compiled(fn, *args):
+        return B.compile(fn, forward=forward).lower(*args).compile().as_text()
+
+    x = jnp.ones((64, 512))
+    assert "ynn_fusion" in compiled(lambda x: x @ x.T, x)
+    assert ("ynn_fusion" in compiled(lambda x: jnp.sum(jnp.exp(x), -1), x)) != forward
 
 
 @pytest.mark.parametrize(
-    ("kind", "rows", "by_ynn"),
-    [("predict", 1, True), ("predict", 32, False), ("evaluate", 64, False), ("fit", 64, True)],
+    ("kind", "rows", "by_windows"), [("predict", 1, True), ("predict", 16, False), ("evaluate", 64, False)]
 )
-def test_ynn_is_kept_out_of_what_only_predicts_many_rows(kind, rows, by_ynn):
-    written, compiled = program(network(), kind, rows)
-    assert ("ynn_fusion" in compiled) == by_ynn
-    assert ("reduce_window" in written) == (kind == "predict" and by_ynn)  # a form for YNN alone
+def test_many_rows_and_evaluation_are_programs_without_derivatives(kind, rows, by_windows):
+    (written,) = programs_of(network(), kind, rows)
+    assert ("reduce_window" in written) == by_windows  # a form for YNN
 
 
 def test_few_and_many_rows_are_predicted_alike():
@@ -267,4 +274,4 @@ def test_a_jax_without_the_option_goes_without(monkeypatch):
         return plain(fn, compiler_options={"xla_no_such_option": ""} if compiler_options else None, **given)
 
     monkeypatch.setattr(jax, "jit", refusing)
-    assert _without_ynn.__wrapped__() == {}
+    assert _of_forward.__wrapped__() == {}

@@ -31,7 +31,7 @@ from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
 """How long a dispatch of many steps should take."""
-MANY_ROWS = 32
+MANY_ROWS = 16
 """From so many rows on a batch is predicted by a program for many rows."""
 _Item = TypeVar("_Item")
 RESIDENT_BYTES = 2 << 30

@@ -101,13 +101,14 @@ _relu = _in_two_forms(lambda x: jnp.maximum(x, 0), lambda x: jnp.where(x <= 0, j
 
 
 @functools.cache
-def _without_ynn() -> dict[str, Any]:
-    """The option of a program that keeps XLA's library YNN out of it, if this JAX knows it.
+def _of_forward() -> dict[str, Any]:
+    """The option of a program that gives products alone to XLA's library YNN, if this JAX knows it.
 
-    Over many rows YNN writes constants out as arrays and takes fresh memory at each call: 192 rows of `transformer`
-    take 210 ms with it and 116 without. Over few rows it wins, and in steps of training.
+    By default it gets sums and convolutions too: over many rows it then writes constants out as arrays and takes fresh
+    memory at each call, so that 192 rows of `transformer` take 210 ms and not 120. Over few rows it wins by that, and
+    in steps of training.
     """
-    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
     except jax.errors.JaxRuntimeError:
@@ -422,7 +423,7 @@ class JaxBackend(NamespaceBackend):
         quick = donate and not thorough and self._platform == "cpu"
         options: Any = {"xla_backend_optimization_level": 1} if quick else {}
         if forward and self._platform == "cpu":
-            options, fn = options | _without_ynn(), self._local.marked("forward", fn)
+            options, fn = options | _of_forward(), self._local.marked("forward", fn)
         return jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options or None)
 
     def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
