@@ -275,3 +275,15 @@ def test_a_jax_without_the_option_goes_without(monkeypatch):
 
     monkeypatch.setattr(jax, "jit", refusing)
     assert _of_forward.__wrapped__() == {}
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
+def test_loops_of_halves_keep_float32(layer):
+    """XLA:CPU would convert what the loop keeps, all of it, at every step."""
+    rnn = layer(4, return_sequences=True, dtype="mixed_bfloat16")
+    x = jnp.ones((2, 6, 3), "bfloat16")
+    assert rnn(x).dtype == "bfloat16"
+    jaxpr = jax.make_jaxpr(jax.grad(lambda x: jnp.sum(rnn(x).astype("float32"))))(x)
+    loops = [e for e in jaxpr.jaxpr.eqns if e.primitive.name == "scan"]
+    assert loops
+    assert all(v.aval.dtype == "float32" for e in loops for v in e.outvars if hasattr(v.aval, "dtype"))
