@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cornu import Sequential, layers, ops
+from cornu import Model, Sequential, layers, ops
 from cornu.backend import B
 from cornu.backend.jax import JaxBackend, _of_forward
 from cornu.base import config
@@ -287,3 +287,15 @@ def test_loops_of_halves_keep_float32(layer):
     loops = [e for e in jaxpr.jaxpr.eqns if e.primitive.name == "scan"]
     assert loops
     assert all(v.aval.dtype == "float32" for e in loops for v in e.outvars if hasattr(v.aval, "dtype"))
+
+
+def test_rows_are_counted_where_the_first_input_is_absent():
+    first, second = layers.Input((3,), optional=True, name="a"), layers.Input((3,), name="b")
+
+    class Second(layers.Layer):
+        def call(self, a, b):
+            return 2 * b
+
+    model, x = Model([first, second], Second()(first, second)), np.ones((20, 3), "float32")
+    for size in (1, 20):
+        np.testing.assert_array_equal(model.predict([None, x], batch_size=size, verbose=0), 2 * x)

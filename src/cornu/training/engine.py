@@ -536,7 +536,7 @@ class Forward:
 
     def __call__(self, x: Any) -> Any:
         with self._lock:
-            rows = (x if hasattr(x, "shape") else tree.flatten(x)[0]).shape[0]
+            rows = (x if hasattr(x, "shape") else present(x)[0]).shape[0]
             run = self._many if rows >= MANY_ROWS else self._few
             new, outputs = run([v._value for v in self.variables], x)
             for i, value in zip(self._written, new, strict=True):
