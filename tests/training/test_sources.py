@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -129,7 +132,42 @@ def test_a_generator_serves_one_call_after_the_other_and_nothing_is_lost() -> No
     assert next(source)[0][0, 0] == 9
     assert model.predict((x for x, _ in source), steps=2, verbose=0).shape == (4, 2)
     assert next(source)[0][0, 0] == 3
-    assert not [thread for thread in threading.enumerate() if thread.name == "cornu-prefetch"]
+    threads = [thread for thread in threading.enumerate() if thread.name == "cornu-prefetch"]
+    assert len(threads) == len(cornu.training.data._resting)
+
+
+def test_all_epochs_draw_their_batches_in_one_thread() -> None:
+    drawn_in = set()
+
+    class Batches:
+        def __iter__(self) -> Any:
+            for i in range(3):
+                drawn_in.add(threading.current_thread())
+                yield X[i : i + 8], Y[i : i + 8]
+
+    mlp().fit(Batches(), epochs=5, verbose=0)
+    (thread,) = drawn_in - {threading.current_thread()}
+    assert thread.name == "cornu-prefetch"
+    assert thread.is_alive()
+
+
+FORKS = """
+import os, signal, numpy as np, cornu
+from cornu import layers
+model = cornu.Sequential([cornu.Input((3,)), layers.Dense(2)])
+predicted = lambda: model.predict((np.ones((2, 3), "float32") for _ in range(3)), steps=3, verbose=0).shape
+assert predicted() == (6, 2)
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    os._exit(predicted() != (6, 2))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    environment = {**os.environ, "CORNU_BACKEND": "numpy", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", FORKS], env=environment, check=True, timeout=30)
 
 
 def test_a_slow_generator_serves_two_calls() -> None:

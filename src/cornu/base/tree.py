@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import optree
@@ -51,6 +51,16 @@ def pack_sequence_as(structure: Any, flat_sequence: Sequence[Any]) -> Any:
     if treedef.num_leaves != len(leaves):
         raise ArgumentError(f"The structure has {treedef.num_leaves} leaves, the flat sequence {len(leaves)}.")
     return treedef.unflatten(leaves)
+
+
+def present(structure: Any) -> list[Any]:
+    """The leaves that are not None."""
+    return optree.tree_leaves(structure)
+
+
+def packed(structure: Any, leaves: Iterable[Any]) -> Any:
+    """These leaves in the places of those that are not None."""
+    return optree.tree_structure(structure).unflatten(leaves)
 
 
 def structure(structure: Any) -> Any:

@@ -26,7 +26,7 @@ from cornu.base import config, tree
 from cornu.base.spec import Spec
 from cornu.core.state import functional, infer
 from cornu.core.variable import Variable, initialize
-from cornu.training.data import ArrayData, Batch, BatchData, form_of, present, together
+from cornu.training.data import ArrayData, Batch, BatchData, form_of, together
 from cornu.training.speed import Stopwatch
 
 DISPATCH_SECONDS = 0.075
@@ -48,13 +48,11 @@ class DeviceLogs(Mapping[str, float]):
     def fetch(self) -> dict[str, Any]:
         """The values as Python floats (arrays where they are no scalars)."""
         if self._values is None:
-            names, leaves = list(self._arrays), list(self._arrays.values())
-            fetched = B.to_numpy_tree([leaf for leaf in leaves if hasattr(leaf, "shape")])
-            arrays = iter(fetched)
-            values = [next(arrays) if hasattr(leaf, "shape") else leaf for leaf in leaves]
+            fetchable = [name for name, value in self._arrays.items() if hasattr(value, "shape")]
+            fetched = zip(fetchable, B.to_numpy_tree([self._arrays[name] for name in fetchable]), strict=True)
             self._values = {
                 name: float(value) if np.ndim(value) == 0 else np.asarray(value)
-                for name, value in zip(names, values, strict=True)
+                for name, value in {**self._arrays, **dict(fetched)}.items()
             }
         return self._values
 
@@ -242,14 +240,13 @@ class Engine:
 
     def _resident_programs(self, structure: Any, size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """The programs for data on the device in this form: many steps, and the one for the rows left over."""
-        form = tree.map_structure(lambda leaf: None if leaf is None else 0, structure)
+        form = tree.map_structure(lambda leaf: 0, structure, none_is_leaf=False)
         key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size)
         if key in self._resident:
             return self._resident[key]
 
         def gather(leaves: list[Any], rows: Any) -> Any:
-            picked = iter([B.take(leaf, rows, 0) for leaf in leaves])
-            return tree.map_structure(lambda leaf: None if leaf is None else next(picked), form)
+            return tree.packed(form, [B.take(leaf, rows, 0) for leaf in leaves])
 
         def tail(values: list[Any], leaves: list[Any], rows: Any, reset: Any) -> Any:
             return self._single_step(values, gather(leaves, rows), reset)
@@ -304,9 +301,9 @@ class Engine:
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
         if self.eager or not B.waits:  # else the program takes the arrays of the host as they are
-            leaves = present(batch)
-            arrays = iter(B.transfer(leaves) if any(isinstance(leaf, np.ndarray) for leaf in leaves) else leaves)
-            batch = tree.map_structure(lambda leaf: None if leaf is None else next(arrays), batch)
+            leaves = tree.present(batch)
+            if any(isinstance(leaf, np.ndarray) for leaf in leaves):
+                batch = tree.packed(batch, B.transfer(leaves))
         return self._run(self._single, batch, reset)
 
     def run_batches(self, batches: list[Batch], most: int, reset: bool) -> tuple[DeviceLogs, Any]:
@@ -314,7 +311,7 @@ class Engine:
         if most == 1:
             return self.run_batch(batches[0], reset)
         leaves = []
-        for column in zip(*map(present, batches), strict=True):
+        for column in zip(*map(tree.present, batches), strict=True):
             size = len(column[0])
             whole = memory.empty((most * size, *column[0].shape[1:]), column[0].dtype)
             np.concatenate(column, out=whole[: len(column) * size])
@@ -399,7 +396,7 @@ class Engine:
             return (
                 "many steps on arrays" if count > 1 or not self._form else "the rows left over at the end of an epoch"
             )
-        shapes = [tuple(leaf.shape) for leaf in present(batches[0])]
+        shapes = [tuple(leaf.shape) for leaf in tree.present(batches[0])]
         before, self._form = self._form, shapes
         return f"batches of shapes {shapes}" + (f" after {before}" if before else "")
 
@@ -536,7 +533,7 @@ class Forward:
 
     def __call__(self, x: Any) -> Any:
         with self._lock:
-            rows = (x if hasattr(x, "shape") else present(x)[0]).shape[0]
+            rows = (x if hasattr(x, "shape") else tree.present(x)[0]).shape[0]
             run = self._many if rows >= MANY_ROWS else self._few
             new, outputs = run([v._value for v in self.variables], x)
             for i, value in zip(self._written, new, strict=True):
@@ -583,13 +580,8 @@ def fixed_batch(model: Any) -> int | None:
 
 def build_by_tracing(model: Any, call: Callable[[list[Any]], Any], structure: Any) -> Any:
     """Trace `call(batch)` for its specs, building what is not built; the batch axis counts as unknown if it may."""
-    leaves, size = tree.flatten(structure), fixed_batch(model)
-    specs = [Spec.of(leaf).batched(size) for leaf in leaves if leaf is not None]
-
-    def traced(arrays: list[Any]) -> Any:
-        found = iter(arrays)
-        return call(tree.map_structure(lambda leaf: None if leaf is None else next(found), structure))
-
-    result = infer(traced, specs)
+    size = fixed_batch(model)
+    specs = [Spec.of(leaf).batched(size) for leaf in tree.present(structure)]
+    result = infer(lambda arrays: call(tree.packed(structure, arrays)), specs)
     model._last_call = None
     return result

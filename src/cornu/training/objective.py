@@ -53,7 +53,7 @@ def per_output(what: str, given: Any, y_pred: Any, names: list[str], many: bool 
     if isinstance(given, list | tuple):
         nested = any(isinstance(item, list | tuple) for item in given)
         if many and not nested and (count == 1 or len(given) != count):
-            return [list(given)] * count if count == 1 else [list(given) for _ in names]
+            return [list(given) for _ in names]
         if len(given) == count:
             return list(given)
         if count == 1 and many:
@@ -61,7 +61,7 @@ def per_output(what: str, given: Any, y_pred: Any, names: list[str], many: bool 
         raise ArgumentError(
             f"{what} should have one entry for each of the {count} outputs ({', '.join(names)}), got {len(given)}."
         )
-    return [given] * count if count == 1 or many or given is None else [given for _ in names]
+    return [given] * count
 
 
 def _is_deep(structure: Any) -> bool:
@@ -128,22 +128,18 @@ class CompiledLoss:
         self.names, self.outputs = names, tree.flatten(y_pred)
         found, targets = per_output("loss", loss, y_pred, names), leaves_for(y, y_pred, names, "y")
         self.losses = list(map(self._resolve, found, targets, self.outputs))
-        weights = (
-            per_output("loss_weights", loss_weights, y_pred, names) if loss_weights is not None else [None] * len(names)
-        )
-        if len(names) == 1 and isinstance(weights[0], list | tuple):
-            weights = list(weights[0])
-        for name, weight in zip(names, weights, strict=True):
+        self.weights = per_output("loss_weights", loss_weights, y_pred, names)
+        if len(names) == 1 and isinstance(self.weights[0], list | tuple):
+            self.weights = list(self.weights[0])
+        for name, weight in zip(names, self.weights, strict=True):
             if weight is not None and (isinstance(weight, bool) or not isinstance(weight, Real)):
                 raise ArgumentError(f"loss_weights of output {name!r} should be a number, got {weight!r}.")
-        self.weights = weights
-        for name, one, target in zip(names, self.losses, targets, strict=True):
+        for name, one, target, output in zip(names, self.losses, targets, self.outputs, strict=True):
             if one is not None and target is None:
                 raise ArgumentError(
                     f"Output {name!r} has the loss {getattr(one, 'name', one)!r} but no target: y should hold one for "
                     "each output with a loss. Set its loss to None if it should not be trained."
                 )
-        for one, target, output, name in zip(self.losses, targets, self.outputs, names, strict=True):
             if one is not None and hasattr(target, "shape"):
                 check_target(target, output, one, name)
         active = sum(one is not None for one in self.losses)
@@ -185,9 +181,7 @@ class CompiledMetrics:
     """The metrics of all outputs, plain and weighted."""
 
     def __init__(self, metrics: Any, weighted: Any, y: Any, y_pred: Any, names: list[str]) -> None:
-        self.names = names
-        outputs = tree.flatten(y_pred)
-        targets = leaves_for(y, y_pred, names, "y")
+        self.names, outputs, targets = names, tree.flatten(y_pred), leaves_for(y, y_pred, names, "y")
         self.rows: list[tuple[int, Metric, bool]] = []  # output, metric, whether sample weights count
         taken: set[str] = set()
         for given, is_weighted in ((metrics, False), (weighted, True)):
@@ -232,11 +226,8 @@ def _free(name: str, taken: set[str]) -> str:
 
 def infer_update(metrics: CompiledMetrics, y: Any, y_pred: Any) -> None:
     """Let metrics that make their variables in the first update do so, for specs of targets and outputs."""
-
-    def update(arrays: list[Any]) -> None:
-        metrics.update_state(*tree.pack_sequence_as((y, y_pred), arrays))
-
-    infer(update, tree.flatten((y, y_pred)))
+    both = (y, y_pred)
+    infer(lambda arrays: metrics.update_state(*tree.pack_sequence_as(both, arrays)), tree.flatten(both))
 
 
 def masks_of(structure: Any) -> list[Any]:

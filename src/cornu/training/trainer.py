@@ -29,7 +29,7 @@ from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
 from cornu.random.seed import global_generator, next_seed
 from cornu.training import diagnosis, speed
-from cornu.training.data import ArrayData, BatchData, adapt, present, split_rows, unpack_batch
+from cornu.training.data import ArrayData, BatchData, adapt, split_rows, unpack_batch
 from cornu.training.engine import (
     DeviceLogs,
     Engine,
@@ -281,7 +281,7 @@ class Trainer:
         return results
 
     def _track_loss(self, loss: Any, x: Any) -> None:
-        leaves = present(x)
+        leaves = tree.present(x)
         if self._loss_tracker is not None:
             self._loss_tracker.update_state(loss, sample_weight=leaves[0].shape[0] if leaves else 1)
 
@@ -387,7 +387,7 @@ class Trainer:
             return
         names = output_names(y_pred, getattr(self, "output_names", None))
         size = fixed_batch(self)
-        y_specs = tree.map_structure(lambda leaf: None if leaf is None else Spec.of(leaf).batched(size), y)
+        y_specs = tree.map_structure(lambda leaf: Spec.of(leaf).batched(size), y, none_is_leaf=False)
         if arguments["loss"] is not None:
             self._compiled_loss = CompiledLoss(arguments["loss"], arguments["loss_weights"], y_specs, y_pred, names)
             for loss, maker, name in zip(self._compiled_loss.losses, makers, names, strict=True):

@@ -116,19 +116,6 @@ class _Frame:
         return self.count
 
 
-def present(structure: Any) -> list[Any]:
-    """The leaves that are not None."""
-    return [leaf for leaf in tree.flatten(structure) if leaf is not None]
-
-
-def packed(form: Any, values: list[Any]) -> Any:
-    """Values in the places of the leaves of `form` that are not None."""
-    if len(values) < len(leaves := tree.flatten(form)):
-        left = iter(values)
-        values = [None if leaf is None else next(left) for leaf in leaves]
-    return tree.pack_sequence_as(form, values)
-
-
 def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
@@ -275,7 +262,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             numbers = [frame.number(t) for t in fresh]
             frame.owned = {_storage(t) for t in fresh[:owned]}
             result = fn(fresh)
-            leaves = present(result)
+            leaves = tree.present(result)
             outputs = [self._output(leaf, fresh) for leaf in leaves]
             outside = [tensor for tensor, _ in frame.lifted]
             numbers += [number for _, number in frame.lifted]
@@ -601,13 +588,13 @@ class Captured:
         if run is None:
             return self.fn(*tree.pack_sequence_as(args, tensors))
         with _replaying():
-            return packed(like, run(*(t for t in tensors if t is not None), *outside))
+            return tree.packed(like, run(*(t for t in tensors if t is not None), *outside))
 
     def _leaf(self, leaf: Any) -> Any:
         return leaf if leaf is None or isinstance(leaf, torch.Tensor) else self.to_tensor(leaf)
 
     def _record(self, args: Any, tensors: list[Any]) -> Any:
-        owned = len(present(args[0])) if self.donate else 0
+        owned = len(tree.present(args[0])) if self.donate else 0
 
         for in_place in (True, False):
             recorder = Recorder(in_place, self.thorough)
@@ -615,7 +602,7 @@ class Captured:
             try:
                 with _Guard(recorder), recorder, warnings.catch_warnings():
                     program, like, outside = recorder.record(
-                        lambda fresh: self.fn(*packed(args, fresh)), present(tensors), owned
+                        lambda fresh: self.fn(*tree.packed(args, fresh)), tree.present(tensors), owned
                     )
                 return program.fast, outside, like
             except _StaleError:
@@ -634,7 +621,7 @@ def recorded_loop(
     recorder: Recorder, body: Callable[..., Any], state: Any, more: Callable[[Any], Any] | None, steps: Any = None
 ) -> Any:
     """A loop as one line of the program: `steps` times `body(i, state)`, or `body(state)` while `more(state)`."""
-    given = present(state)
+    given = tree.present(state)
     device = next((t.device for t in given if isinstance(t, torch.Tensor)), None)
     leaves = [torch.as_tensor(t, device=device) for t in given]
     if torch.is_grad_enabled() and any(t.requires_grad for t in leaves):
@@ -644,7 +631,7 @@ def recorded_loop(
     outside: list[torch.Tensor] = []
     if more is None:
         first = [*leaves, torch.zeros((), dtype=torch.int32, device=device)]
-        program, like, outside = recorder.record(lambda v: body(v[-1], packed(state, v[:-1])), first, count, True)
+        program, like, outside = recorder.record(lambda v: body(v[-1], tree.packed(state, v[:-1])), first, count, True)
 
         def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
             values, others = list(tensors[1 : count + 1]), tensors[count + 1 :]
@@ -654,8 +641,8 @@ def recorded_loop(
 
         head = [steps if isinstance(steps, torch.Tensor) else torch.tensor(int(steps))]
     else:
-        program, like, beside = recorder.record(lambda v: body(packed(state, v)), leaves, count)
-        test, _, tested = recorder.record(lambda v: [more(packed(state, v))], leaves, 0)
+        program, like, beside = recorder.record(lambda v: body(tree.packed(state, v)), leaves, count)
+        test, _, tested = recorder.record(lambda v: [more(tree.packed(state, v))], leaves, 0)
         split = count + len(beside)
 
         def run(step: Callable[..., Any], *tensors: torch.Tensor) -> list[torch.Tensor]:
@@ -682,4 +669,4 @@ def recorded_loop(
 
     recorder.add(replay, refs, {}, out, pure=not any(own), kernel=False)
     frame.overwritten.update({_storage(t): set() for t, mine in zip(leaves, own, strict=True) if mine})
-    return packed(like, out)
+    return tree.packed(like, out)
