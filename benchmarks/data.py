@@ -65,8 +65,8 @@ def text(rows: int, length: int, vocabulary: int) -> Arrays:
 
 def table(rows: int, columns: int) -> Arrays:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(rows, columns)).astype("float32")
-    return x, (x @ rng.normal(size=(columns, 1)) + 0.1 * rng.normal(size=(rows, 1)) > 0).astype("float32")
+    x, plane, noise = (rng.standard_normal(shape, "float32") for shape in ((rows, columns), (columns, 1), (rows, 1)))
+    return x, (x @ plane + 0.1 * noise > 0).astype("float32")
 
 
 def points(rows: int) -> Arrays:
