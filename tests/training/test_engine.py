@@ -16,6 +16,7 @@ import torch
 
 import cornu
 from cornu import layers, ops
+from cornu.backend import current
 from cornu.base.errors import (
     ArgumentError,
     BackendError,
@@ -26,6 +27,7 @@ from cornu.base.errors import (
     ShapeError,
     StateError,
 )
+from cornu.training import data, engine
 from cornu.training.data import BatchData
 from cornu.training.engine import Interruption, Listener
 from tests.backends import TRAINING
@@ -821,3 +823,40 @@ def test_numpy_predicts_and_does_not_train():
     assert len(model.evaluate(X, Y, verbose=0)) == 2
     with pytest.raises(BackendError, match=r"set_backend\('jax'\)"):
         model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("backend", TRAINING)
+@pytest.mark.parametrize("steps", [None, 3, 10])
+@pytest.mark.parametrize("shuffle", [True, False, "batch"])
+def test_arrays_too_large_for_the_device_give_the_same_run_as_those_that_stay_there(
+    backend, steps, shuffle, monkeypatch, tmp_path
+):
+    copied = []
+    np.save(tmp_path / "x.npy", X)
+    with cornu.config.backend_scope(backend):
+        send = type(current()).transfer
+
+        def sent(arrays):
+            return max((len(a) for a in arrays if np.ndim(a)), default=0)
+
+        monkeypatch.setattr(type(current()), "transfer", lambda self, a: copied.append(sent(a)) or send(self, a))
+
+        def run(x, at_most, window):
+            monkeypatch.setattr(engine, "RESIDENT_BYTES", at_most)
+            monkeypatch.setattr(engine, "SHARED_BYTES", at_most)
+            monkeypatch.setattr(data, "_WINDOW_BYTES", window)
+            cornu.utils.set_random_seed(1)
+            model = mlp(dropout=0.5)
+            copied.clear()
+            history = model.fit(
+                x, Y, batch_size=8, epochs=4, steps_per_epoch=steps, shuffle=shuffle, validation_data=(x, Y), verbose=0
+            )
+            return history.history, model.get_weights(), max(copied, default=0)
+
+        expected, weights, rows = run(X, 1 << 20, 1 << 20)
+        assert rows == len(X)
+        for x, window in ((X, 8 * 28 * 2), (X, 1), (np.load(tmp_path / "x.npy", mmap_mode="r"), 1 << 20)):
+            found, values, rows = run(x, 0, window)
+            assert found == expected
+            assert all(map(np.array_equal, values, weights))
+            assert rows < len(X)

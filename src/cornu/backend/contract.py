@@ -75,6 +75,8 @@ class Backend(ABC):
     """What the framework raises for bad arguments."""
     exhausted: tuple[type[Exception], ...] = ()
     """Those of them that tell of memory that is full: no fault of the arguments, they stay what they are."""
+    copies = True
+    """Whether arrays of NumPy are copied to where programs run, even on a CPU."""
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
     needs_compiler = False

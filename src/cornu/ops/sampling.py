@@ -487,22 +487,7 @@ def filtered(x: Array, taps: Any, axis: int, padding: tuple[int, int] = (0, 0)) 
     return functools.reduce(B.add, [float(tap) * x[(*at, slice(k, k + size))] for k, tap in enumerate(taps)])
 
 
-def _check_elastic(
-    images: Any,
-    alpha: float = 20.0,
-    sigma: float = 5.0,
-    interpolation: str = "bilinear",
-    fill_mode: str = "reflect",
-    fill_value: float = 0.0,
-    seed: Any = None,
-    data_format: str | None = None,
-) -> None:
-    _check_warp("elastic_transform", interpolation, fill_mode)
-    if not sigma > 0:
-        raise ArgumentError(f"elastic_transform: sigma should be a positive number of pixels, got {sigma!r}.")
-
-
-@op(check=_check_elastic, fuse=False)
+@op(fuse=False)
 def elastic_transform(
     images: Tensor,
     alpha: float = 20.0,
@@ -521,6 +506,9 @@ def elastic_transform(
     >>> ops.image.elastic_transform(ops.ones((2, 8, 8, 3)), seed=1).shape
     (2, 8, 8, 3)
     """
+    _check_warp("elastic_transform", interpolation, fill_mode)
+    if not sigma > 0:
+        raise ArgumentError(f"elastic_transform: sigma should be a positive number of pixels, got {sigma!r}.")
     x, restore = as_batch("elastic_transform", images, data_format)
     batch, height, width, _ = x.shape
     reach = math.ceil(3 * sigma)

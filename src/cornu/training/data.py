@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from cornu.base.dtypes import standardize_dtype
 from cornu.base.errors import ArgumentError, DataError, DTypeError, warn
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight; nests of arrays, None where absent
+_Item = TypeVar("_Item")
+Window = tuple[list[Any], Any, int, int]
+"""Arrays on the device or to be sent there, the order of their rows, first batch and last row of it to be taken."""
+_WINDOW_BYTES = 16 << 20
 _TOGETHER, _TOGETHER_BYTES = 16, 2 << 20  # of which a dispatch copies all: 60 µs
 _PATIENCE = 0.3  # seconds for a batch in the making, when nobody wants more
 
@@ -44,7 +48,7 @@ def form_of(batch: Batch) -> Any:
     return tree.structure(batch), [leaf is not None and (tuple(leaf.shape), leaf.dtype) for leaf in tree.flatten(batch)]
 
 
-def together(batch: Batch) -> int:
+def together(batch: Any) -> int:
     """How many batches like this one are made ahead and may go to the device at once: up to 2 MiB."""
     leaves = tree.present(batch)
     if not all(isinstance(leaf, np.ndarray) and leaf.ndim and len(leaf) for leaf in leaves):
@@ -146,18 +150,13 @@ class ArrayData:
         self.num_batches = -(-self.rows // self.batch_size)
         self.device_leaves: list[Any] | None = None
 
-    @property
-    def structure(self) -> Batch:
-        """The batch as a nest of arrays of all rows."""
-        return self.x, self.y, self.sample_weight
-
     def peek(self) -> Batch:
         """What a batch looks like: all rows as one."""
-        return self.structure
+        return self.x, self.y, self.sample_weight
 
     def as_batch(self) -> Batch:
         """All rows as one batch, to compute with."""
-        batch: Batch = tree.map_structure(memory.aligned, self.structure)
+        batch: Batch = tree.map_structure(memory.aligned, self.peek())
         return batch
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
@@ -179,18 +178,29 @@ class ArrayData:
             given = np.asarray(given)
             weights = given * weights.reshape(-1, *(1,) * (given.ndim - 1))
         self.sample_weight = weights
-        self.leaves = tree.present(self.structure)
+        self.leaves = tree.present(self.peek())
 
     def batches(
         self, seed: int, epoch: int, start: int = 0, steps: int | None = None, again: bool = True
     ) -> Generator[Batch, None, None]:
         """The batches of one epoch from the one numbered `start`, on the host."""
-        passed, order = -1, np.zeros(0)
-        for number, at in positions(self.num_batches, epoch, start, steps):
-            if number != passed:
-                passed, order = number, self.order(seed, number)
-            rows = order[at * self.batch_size : (at + 1) * self.batch_size]
-            yield tree.map_structure(functools.partial(_picked, rows=rows), self.structure, none_is_leaf=False)
+        for number, first, end in stretches(self.num_batches, epoch, start, steps):
+            order = self.order(seed, number)
+            for at in range(first, end):
+                rows = order[at * self.batch_size : (at + 1) * self.batch_size]
+                yield tree.map_structure(functools.partial(_picked, rows=rows), self.peek(), none_is_leaf=False)
+
+    def windows(self, seed: int, epoch: int, start: int, steps: int | None) -> Iterator[Window]:
+        """The batches of an epoch, 16 MiB of them at a time, on the host."""
+        size = self.batch_size
+        bytes_per_batch = sum(leaf.nbytes for leaf in self.leaves) // self.rows * size
+        room = size * max(1, min(_WINDOW_BYTES // max(bytes_per_batch, 1), self.num_batches))
+        numbers = memory.aligned(np.arange(room, dtype="int32"))
+        for number, first, end in stretches(self.num_batches, epoch, start, steps):
+            order = self.order(seed, number)[first * size : end * size]
+            for at in range(0, len(order), room):
+                rows = order[at : at + room]
+                yield [_picked(leaf, rows, room) for leaf in self.leaves], numbers, 0, len(rows)
 
 
 def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -198,21 +208,27 @@ def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.SFC64([seed, epoch])).permutation(count).astype("int32")
 
 
-def positions(count: int | None, epoch: int, start: int, steps: int | None) -> Iterator[tuple[int, int]]:
-    """(pass over the data, number within it) of the batches of an epoch from the one numbered `start`.
+def stretches(count: int | None, epoch: int, start: int, steps: int | None) -> Iterator[tuple[int, int, int]]:
+    """(pass over the data, first batch, the one after the last) of an epoch from the batch numbered `start`.
 
     An epoch is a pass over the `count` batches, or so many `steps`, which begin where those of the epoch before ended.
     """
-    if steps is None:
-        return zip(itertools.repeat(epoch), itertools.count(start) if count is None else range(start, count))
-    return map(divmod, range(epoch * steps + start, (epoch + 1) * steps), itertools.repeat(count or sys.maxsize))
+    count = count or sys.maxsize  # if there is no end
+    total = count if steps is None else steps
+    while start < total:
+        number, first = (epoch, start) if steps is None else divmod(epoch * total + start, count)
+        end = min(count, first + total - start)
+        yield number, first, end
+        start += end - first
 
 
-def _picked(leaf: Any, rows: Any) -> Any:
+def _picked(leaf: Any, rows: Any, room: int = 0) -> Any:
+    """These rows, in an array of so many rows if there should be more."""
     if not hasattr(leaf, "nbytes"):
         return current().rows(leaf, rows)
-    picked = memory.empty((len(rows), *leaf.shape[1:]), leaf.dtype)
-    return np.take(np.asarray(leaf), rows, 0, picked, "clip")
+    picked = memory.empty((room or len(rows), *leaf.shape[1:]), leaf.dtype)
+    np.take(np.asarray(leaf), rows, 0, picked[: len(rows)], "clip")
+    return picked
 
 
 class BatchData:
@@ -376,11 +392,9 @@ class IndexedData(BatchData):
         return not self._peeked
 
     def _indices(self, seed: int, epoch: int, start: int, steps: int | None) -> Iterator[int]:
-        passed, order = -1, np.zeros(0, "int32")
-        for number, at in positions(self.num_batches, epoch, start, steps):
-            if self.shuffle and number != passed:
-                passed, order = number, shuffled(self.num_batches or 0, seed, number)
-            yield int(order[at]) if self.shuffle else at
+        for number, first, end in stretches(self.num_batches, epoch, start, steps):
+            order = shuffled(self.num_batches or 0, seed, number)[first:end] if self.shuffle else range(first, end)
+            yield from map(int, order)
 
     def batches(
         self, seed: int, epoch: int, start: int = 0, steps: int | None = None, again: bool = True
@@ -441,7 +455,7 @@ def _in_thread(work: Callable[[], None]) -> threading.Event:
     return done
 
 
-def prefetch(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+def prefetch(batches: Iterator[_Item]) -> Generator[_Item, None, None]:
     """The batches, made ahead in a thread: two, or as many as go together; its exceptions appear where they belong."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue()
     wanted = threading.Semaphore(2)  # a batch is only drawn from the source when someone may want it
@@ -516,7 +530,7 @@ def split_rows(data: ArrayData, fraction: float) -> tuple[ArrayData, ArrayData]:
         raise DataError(f"validation_split={fraction} of {data.rows} rows leaves one side empty.")
 
     def part(rows: slice) -> Any:
-        return tree.map_structure(lambda leaf: leaf[rows], data.structure, none_is_leaf=False)
+        return tree.map_structure(lambda leaf: leaf[rows], data.peek(), none_is_leaf=False)
 
     shuffle = "batch" if data.batches_of_rows else data.shuffle
     x, y, weight = part(slice(0, cut))

@@ -588,7 +588,7 @@ class Trainer:
             data = _one_batch(f"{kind}_on_batch", adapt(x, y, sample_weight))
             if class_weight is not None:
                 data.weigh(class_weight)
-            self._prepare(kind, data.structure)
+            self._prepare(kind, data.peek())
             diagnosis.check_labels(self, data.y)
             engine = self._engine(kind)
             if not engine.resets:

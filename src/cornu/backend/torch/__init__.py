@@ -93,6 +93,8 @@ class TorchBackend(Backend):
         "layer_normalization": _layer_norm,
     }
 
+    copies = False
+
     def __init__(self) -> None:
         super().__init__()
         keep_freed_memory(one_heap=True)
