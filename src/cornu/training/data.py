@@ -194,7 +194,7 @@ class ArrayData:
         """The batches of an epoch, 16 MiB of them at a time, on the host."""
         size = self.batch_size
         bytes_per_batch = sum(leaf.nbytes for leaf in self.leaves) // self.rows * size
-        room = size * max(1, min(_WINDOW_BYTES // max(bytes_per_batch, 1), self.num_batches))
+        room = size * max(1, _WINDOW_BYTES // max(bytes_per_batch, 1))
         numbers = memory.aligned(np.arange(room, dtype="int32"))
         for number, first, end in stretches(self.num_batches, epoch, start, steps):
             order = self.order(seed, number)[first * size : end * size]
