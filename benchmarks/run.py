@@ -1,5 +1,7 @@
 """Cornu beside its peers: every workload in fresh processes, the libraries in turn, several rounds.
 
+Each round begins with another library: the first process to need much memory may wait for a virtual machine's host.
+
 `make bench` measures everything, in an environment of its own, and writes `docs/performance.md` and its chart; it takes
 hours. `python benchmarks/run.py --libraries cornu-jax keras-jax --rounds 1 mlp lstm` measures a part and prints it.
 `measure.py` says what the numbers are. Numbers are kept in `--json FILE` as they come, and a run that is started
@@ -82,7 +84,7 @@ def main() -> int:
         compileall.compile_dir(find_spec(package).submodule_search_locations[0], quiet=2)
     for i in range(given.rounds):
         for workload in given.workloads or [*TASKS, *STARTUP]:
-            for library in given.libraries:
+            for library in given.libraries[i % len(given.libraries) :] + given.libraries[: i % len(given.libraries)]:
                 rows = numbers.setdefault(workload, {}).setdefault(library, [])
                 if len(rows) > i or not applies(library, workload):
                     continue
