@@ -83,8 +83,9 @@ def main() -> int:
     for package in ("cornu", "keras"):
         compileall.compile_dir(find_spec(package).submodule_search_locations[0], quiet=2)
     for i in range(given.rounds):
+        turn = i % len(given.libraries)
         for workload in given.workloads or [*TASKS, *STARTUP]:
-            for library in given.libraries[i % len(given.libraries) :] + given.libraries[: i % len(given.libraries)]:
+            for library in given.libraries[turn:] + given.libraries[:turn]:
                 rows = numbers.setdefault(workload, {}).setdefault(library, [])
                 if len(rows) > i or not applies(library, workload):
                     continue

@@ -26,7 +26,7 @@ from cornu.core.variable import Variable
 
 def _arrays(structure: Any) -> Any:
     """The nest with arrays for its leaves, None left as it is."""
-    return tree.map_structure(lambda leaf: None if leaf is None else B.convert(_value(leaf)), structure)
+    return tree.map_structure(lambda leaf: B.convert(_value(leaf)), structure, none_is_leaf=False)
 
 
 def _value(leaf: Any) -> Any:

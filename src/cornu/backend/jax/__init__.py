@@ -89,8 +89,8 @@ def _conv_in_two_forms(
         return found
 
     def plain(x: Array, kernel: Array) -> Array:
-        # About so many multiplications: below them threads do not pay. By kernels of few numbers XLA's is slow (half of
-        # the time for (1, 32, 32, 3) by 3×3 to 32 channels, 1.5 for (1, 16, 16, 32)).
+        # About so many multiplications: below them threads do not pay. Up to which that is depends on the channels: by
+        # patches (1, 32, 32, 3) to 32 of them takes 0.4 of the time of XLA's own, (1, 16, 16, 32) to 32 takes 1.5.
         is_small = x.size * kernel.size < kernel.shape[-2] << (22 if math.prod(kernel.shape[-2:]) < 256 else 20)
         if is_small or kernel.ndim > 4:  # of volumes XLA's is 2 times slower, transposed 30 times
             return patches(x, kernel)

@@ -222,15 +222,15 @@ class NumpyBackend(NamespaceBackend):
         self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
     ) -> tuple[Any, Any]:
         if length == 0:  # one step on zeros tells what the results would look like
-            one = tree.map_structure(lambda x: None if x is None else np.zeros(x.shape[1:], x.dtype), xs)
+            one = tree.map_structure(lambda x: np.zeros(x.shape[1:], x.dtype), xs, none_is_leaf=False)
             like = fn(init, one)[1]
-            return init, tree.map_structure(lambda y: None if y is None else np.zeros((0, *np.shape(y)), y.dtype), like)
+            return init, tree.map_structure(lambda y: np.zeros((0, *np.shape(y)), y.dtype), like, none_is_leaf=False)
         carry, ys = init, []
         for i in reversed(range(length)) if reverse else range(length):
-            carry, y = fn(carry, tree.map_structure(lambda x, i=i: None if x is None else x[i], xs))
+            carry, y = fn(carry, tree.map_structure(lambda x, i=i: x[i], xs, none_is_leaf=False))
             ys.append(y)
         ys = ys[::-1] if reverse else ys
-        return carry, tree.map_structure(lambda *steps: None if steps[0] is None else np.stack(steps), *ys)
+        return carry, tree.map_structure(lambda *steps: np.stack(steps), *ys, none_is_leaf=False)
 
     def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         drawn = host_random.uniform(key, shape).astype(_dtype(dtype))

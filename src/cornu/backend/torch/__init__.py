@@ -723,18 +723,17 @@ class TorchBackend(Backend):
         self, fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: int, reverse: bool, unroll: int
     ) -> tuple[Any, Any]:
         if length == 0 or self._inferring:  # one step tells what the results look like
-            one = tree.map_structure(lambda x: None if x is None else x.new_zeros(x.shape[1:]), xs)
+            one = tree.map_structure(lambda x: x.new_zeros(x.shape[1:]), xs, none_is_leaf=False)
             carry, y = fn(init, one)
-            ys = tree.map_structure(lambda y: None if y is None else y.new_zeros((length, *y.shape)), y)
+            ys = tree.map_structure(lambda y: y.new_zeros((length, *y.shape)), y, none_is_leaf=False)
             return (carry if length else init), ys
-        slices = tree.map_structure(lambda x: None if x is None else list(torch.unbind(x)), xs)
+        slices = [torch.unbind(x) for x in tree.present(xs)]
         carry, ys = init, []
         for i in reversed(range(length)) if reverse else range(length):
-            at = tree.map_structure_up_to(xs, lambda x, i=i: None if x is None else x[i], slices)
-            carry, y = fn(carry, at)
+            carry, y = fn(carry, tree.packed(xs, [steps[i] for steps in slices]))
             ys.append(y)
         ys = ys[::-1] if reverse else ys
-        return carry, tree.map_structure(lambda *steps: None if steps[0] is None else torch.stack(steps), *ys)
+        return carry, tree.map_structure(lambda *steps: torch.stack(steps), *ys, none_is_leaf=False)
 
     def loop(self, steps: Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
         if self._inferring:
@@ -861,7 +860,7 @@ class TorchBackend(Backend):
 
         def run(*args: Any) -> Any:
             if self._inferring or (torch.is_grad_enabled() and self._depth):
-                return fn(*tree.map_structure(lambda leaf: None if leaf is None else self.convert(leaf), args))
+                return fn(*tree.map_structure(self.convert, args, none_is_leaf=False))
             return captured(*args)
 
         run.captured = captured  # type: ignore[attr-defined]
