@@ -34,9 +34,10 @@ def batches():
         yield X[i * BATCH : (i + 1) * BATCH], Y[i * BATCH : (i + 1) * BATCH]
 
 
-# what is done, its steps; for each step at most so many calls; in all at most so many dispatches and transfers
+# what is done, its steps (or epochs); for each at most so many calls; in all at most so many dispatches and transfers
 CASES: dict[str, tuple[Callable[[cornu.Model], object], int, float, int, int]] = {
     "fit on arrays": (lambda m: m.fit(X, Y, batch_size=BATCH, verbose=0), STEPS, 4.5, 8, 4),
+    "fit ten epochs": (lambda m: m.fit(X[:-3], Y[:-3], batch_size=BATCH, epochs=10, verbose=0), 10, 185, 10, 21),
     "fit on a generator": (lambda m: m.fit(batches(), verbose=0), STEPS, 48, 20, 26),
     "evaluate": (lambda m: m.evaluate(X, Y, batch_size=BATCH, verbose=0), STEPS, 1, 4, 4),
     "predict": (lambda m: m.predict(X, batch_size=BATCH, verbose=0), STEPS, 21, STEPS, 2 * STEPS + 6),

@@ -495,6 +495,27 @@ def test_a_train_step_of_ones_own(backend):
     np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
+class EachRow(Doubled):
+    """A step whose logs are of each row, and so of another shape where fewer rows are left over."""
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        return {"seen": logs["seen"], "each": ops.ones((ops.shape(data[0])[0],)) * logs["rows"]}
+
+
+@everywhere
+@pytest.mark.parametrize("steps", [1, "auto"])
+def test_logs_of_a_shape_that_follows_the_rows(backend, steps):
+    model = EachRow()
+    model.compile("sgd", SPARSE, steps_per_execution=steps)
+    seen = []
+    told = cornu.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["each"]))
+    for watched in ([], [told]):
+        each = model.fit(X[:19], Y[:19], epochs=3, batch_size=8, verbose=0, callbacks=watched).history["each"]
+        assert [np.asarray(one).tolist() for one in each] == [[3.0] * 3] * 3
+    assert [np.asarray(one).tolist() for one in seen] == [[8.0] * 8, [8.0] * 8, [3.0] * 3] * 3
+
+
 class KerasOnJax(Doubled):
     """The step as Keras on JAX wants it written."""
 
@@ -814,6 +835,18 @@ def test_the_first_layer_to_make_it_is_named(how, kind, backend):
     expected = pytest.raises(NonFiniteError, match=message) if model.debug else pytest.warns(UserWarning, match=message)
     with expected:
         model.fit(**given, verbose=0, callbacks=callbacks)
+
+
+@everywhere
+def test_the_first_layer_to_make_it_is_named_where_an_input_is_absent_and_epochs_are_parts_of_a_pass(backend):
+    absent, given = layers.Input((6,), optional=True), layers.Input((6,))
+    made = layers.Lambda(lambda x: ops.log(x[1]), name="broken")([absent, given])
+    model = cornu.Model([absent, given], layers.Dense(1)(made))
+    model.compile("sgd", "mse")
+    model.debug = True
+    x = np.where(np.arange(50)[:, None] == 35, -1.0, np.abs(X) + 1.0)  # the fourth of five batches
+    with pytest.raises(NonFiniteError, match=r"epoch 2, step 2. The first layer to make it is 'broken'"):
+        model.fit([None, x], Y, batch_size=10, shuffle=False, steps_per_epoch=2, epochs=3, verbose=0)
 
 
 def test_numpy_predicts_and_does_not_train():

@@ -195,12 +195,13 @@ class ArrayData:
         size = self.batch_size
         bytes_per_batch = sum(leaf.nbytes for leaf in self.leaves) // self.rows * size
         room = size * max(1, _WINDOW_BYTES // max(bytes_per_batch, 1))
-        numbers = memory.aligned(np.arange(room, dtype="int32"))
+        rest = self.rows % size
+        numbers = memory.aligned(np.arange(room + rest, dtype="int32"))
         for number, first, end in stretches(self.num_batches, epoch, start, steps):
             order = self.order(seed, number)[first * size : end * size]
             for at in range(0, len(order), room):
                 rows = order[at : at + room]
-                yield [_picked(leaf, rows, room) for leaf in self.leaves], numbers, 0, len(rows)
+                yield [_picked(leaf, rows, len(numbers)) for leaf in self.leaves], numbers, 0, len(rows)
 
 
 def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:

@@ -17,27 +17,18 @@ from cornu.core.context import context
 from cornu.core.state import StateScope
 from cornu.losses import CategoricalGeneralizedCrossEntropy
 from cornu.losses.loss import LossFunctionWrapper
-from cornu.training.data import ArrayData, Batch, BatchData
+from cornu.training.data import Batch
 
 
-def report(
-    model: Any, data: ArrayData | BatchData, batch: Batch | None, epoch: int, step: int, seed: int, inspects: bool
-) -> None:
+def report(model: Any, data: Batch, of_what: str, again: Iterator[Batch] | None, epoch: int, step: int) -> None:
     """Warn that the loss stopped being finite at this step, and say why as far as it can be told.
 
-    `batch` is that of the step where the data is not on the device. With `inspects` the model's state is that before
-    the step, and the first layer to fail is looked for. Raises NonFiniteError instead if the model's `debug` is true.
+    The `data` is all of it, or that `of_what`. If the model's state is that before the step, the first layer to fail is
+    looked for on its batch, the first to come `again`. Raises NonFiniteError instead if the model's `debug` is true.
     """
-    if batch is None:
-        assert isinstance(data, ArrayData)
-        rows = data.order(seed, epoch)[step * data.batch_size : (step + 1) * data.batch_size]
-        x = tree.map_structure(lambda leaf: np.asarray(leaf)[rows], data.x) if inspects else None
-        cause = _bad_data(model, (data.x, data.y, data.sample_weight), "")
-    else:
-        x, cause = batch[0], _bad_data(model, batch, " of this batch")
     cause = (
-        cause
-        or (_first_bad_call(model, x) if inspects else None)
+        _bad_data(model, data, of_what)
+        or (_first_bad_call(model, next(again)[0]) if again is not None else None)
         or _first_bad_weight(model)
         or (
             "The data is finite; most often the learning rate is too high: lower it, or set `clipnorm` on the "

@@ -194,7 +194,7 @@ class Engine:
         wished = None if model.jit_compile == "auto" else bool(model.jit_compile)  # of what runs the longest
         self._compile_loop = functools.partial(self._compile, thorough=wished)
         self._single = self._compile(self._single_step) if compiled else self._single_step
-        self._resident: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        self._resident: dict[Any, Callable[..., Any]] = {}
         self.eager = not compiled
 
     # the programs, pure
@@ -204,7 +204,7 @@ class Engine:
         pure = functional(lambda data: self.step(batch_for_step(*data)), self.variables)
         values, logs = pure(self._reset(values, reset), batch)
         self.model._last_call = None  # holds losses of the trace
-        return values, None if self.reports_metrics else logs
+        return values, None if self.reports_metrics else self._named(logs)
 
     def _reset(self, values: list[Any], reset: Any) -> list[Any]:
         """The values with those of the metrics at their beginning where `reset` is true."""
@@ -220,7 +220,10 @@ class Engine:
 
     def _report(self, values: list[Any], logs: Any) -> Any:
         if self.reports_metrics:
-            _, logs = functional(self.model.get_metrics_result, self.variables)(values)
+            logs = self._named(functional(self.model.get_metrics_result, self.variables)(values)[1])
+        return logs
+
+    def _named(self, logs: Any) -> Any:
         logs = logs if isinstance(logs, dict) else {"loss": logs}
         self._log_names = list(logs)  # what comes out of a compiled program is sorted by name
         return logs
@@ -236,47 +239,43 @@ class Engine:
     def _single_step(self, values: list[Any], batch: Any, reset: Any) -> tuple[list[Any], Any, Any]:
         values, logs = self._advance(values, batch, reset)
         zero = B.convert(0, "int32")
-        return values, self._report(values, logs), self._watch(values, zero, zero - 1)
+        return values, [self._report(values, logs)], self._watch(values, zero, zero - 1)
 
-    def _resident_programs(self, structure: Any, size: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """The programs for data on the device in this form: many steps, and the one for the rows left over."""
+    def _resident_program(self, structure: Any, size: int) -> Callable[..., Any]:
+        """The program for data on the device in this form: many steps, and `last` one of the rows left over."""
         form = tree.map_structure(lambda leaf: 0, structure, none_is_leaf=False)
         key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size)
         if key in self._resident:
             return self._resident[key]
 
-        def gather(leaves: list[Any], rows: Any) -> Any:
-            return tree.packed(form, [B.take(leaf, rows, 0) for leaf in leaves])
-
-        def tail(values: list[Any], leaves: list[Any], rows: Any, reset: Any) -> Any:
-            return self._single_step(values, gather(leaves, rows), reset)
-
-        def many(values: list[Any], leaves: list[Any], order: Any, start: Any, count: Any, reset: Any) -> Any:
+        def program(
+            values: list[Any], leaves: list[Any], order: Any, start: Any, count: Any, last: Any, reset: Any
+        ) -> Any:
             no = B.convert(False, "bool")
 
-            def batch(i: Any) -> Any:
-                return gather(leaves, B.dynamic_slice(order, [(start + i) * size], [size]))
+            def steps(values: list[Any], bad: Any, first: Any, count: Any, rows: int) -> Any:
+                def step(i: Any, values: list[Any]) -> tuple[list[Any], Any]:
+                    at = B.dynamic_slice(order, [(first + i) * size], [rows])
+                    return self._advance(values, tree.packed(form, [B.take(leaf, at, 0) for leaf in leaves]), no)
 
-            def body(i: Any, carry: Any) -> Any:
-                values, _, bad = carry
-                values, logs = self._advance(values, batch(i), no)
-                return values, logs, self._watch(values, i, bad)
+                def body(i: Any, carry: Any) -> Any:
+                    values, logs = step(i, carry[0])
+                    return values, logs, self._watch(values, first - start + i, carry[2])
 
-            logs = None
-            if not self.reports_metrics:
-                specs = [Spec.of(v) for v in values]
-                found = B.infer(lambda vs: self._advance(vs, batch(B.convert(0, "int32")), no)[1], specs)
-                logs = tree.map_structure(
-                    lambda s: (
-                        B.zeros([size or 0 for size in s.shape], s.dtype) if isinstance(s, Spec) else B.convert(s)
-                    ),
-                    found,
-                )
-            values = self._reset(values, reset)
-            values, logs, bad = B.loop(count, body, (values, logs, B.convert(-1, "int32")))
-            return values, self._report(values, logs), bad
+                logs = None
+                if not self.reports_metrics:
+                    found = B.infer(lambda vs: step(B.convert(0, "int32"), vs)[1], [Spec.of(v) for v in values])
+                    logs = tree.map_structure(_nothing_yet, found)
+                return B.loop(count, body, (values, logs, bad))
 
-        self._resident[key] = self._compile_loop(many), self._compile(tail)
+            values, logs, bad = steps(self._reset(values, reset), B.convert(-1, "int32"), start, count, size)
+            both = [logs]
+            if rest := order.shape[0] % size:
+                values, logs, bad = steps(values, bad, start + count, last, rest)
+                both += [] if self.reports_metrics else [logs]
+            return values, [self._report(values, logs) for logs in both], bad
+
+        self._resident[key] = self._compile_loop(program)
         return self._resident[key]
 
     # running them
@@ -291,12 +290,12 @@ class Engine:
         for variable, value in zip(self.variables, values, strict=True):
             variable._value, variable._shared = value, False
 
-    def _run(self, program: Callable[..., Any], *arguments: Any) -> tuple[DeviceLogs, Any]:
-        """Run it on the values of all variables, which become what it returns: the logs and the watch's finding."""
+    def _run(self, which: int, program: Callable[..., Any], *arguments: Any) -> tuple[DeviceLogs, Any]:
+        """Run it on the values of all variables, which become what it returns: these logs and the watch's finding."""
         with self._lock:
             values, logs, bad = program(self._values(), *arguments)
             self._store(values)
-        return DeviceLogs({name: logs[name] for name in self._log_names}), bad
+        return DeviceLogs({name: logs[which][name] for name in self._log_names}), bad
 
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
@@ -304,7 +303,7 @@ class Engine:
             leaves = tree.present(batch)
             if any(isinstance(leaf, np.ndarray) for leaf in leaves):
                 batch = tree.packed(batch, B.transfer(leaves))
-        return self._run(self._single, batch, reset)
+        return self._run(0, self._single, batch, reset)
 
     def run_batches(self, batches: list[Batch], most: int, reset: bool) -> tuple[DeviceLogs, Any]:
         """A step on each of these batches from the host, all of one form, in one dispatch that could take `most`."""
@@ -316,9 +315,9 @@ class Engine:
             whole = memory.empty((most * size, *column[0].shape[1:]), column[0].dtype)
             np.concatenate(column, out=whole[: len(column) * size])
             leaves.append(whole)
-        many, _ = self._resident_programs(batches[0], size)
-        order, count = np.arange(most * size, dtype="int32"), np.int32(len(batches))
-        return self._run(many, leaves if B.waits else B.transfer(leaves), order, np.int32(0), count, reset)
+        program = self._resident_program(batches[0], size)
+        order, zero, count = np.arange(most * size, dtype="int32"), np.int32(0), np.int32(len(batches))
+        return self._run(0, program, leaves if B.waits else B.transfer(leaves), order, zero, count, zero, reset)
 
     def epoch(
         self,
@@ -393,16 +392,14 @@ class Engine:
             return because
         batches = _batches_of(dispatch)
         if batches is None:
-            return (
-                "many steps on arrays" if count > 1 or not self._form else "the rows left over at the end of an epoch"
-            )
+            return "many steps on arrays"
         shapes = [tuple(leaf.shape) for leaf in tree.present(batches[0])]
         before, self._form = self._form, shapes
         return f"batches of shapes {shapes}" + (f" after {before}" if before else "")
 
     def why_slow(self) -> str:
         """What keeps the backend from compiling the step as a whole, if anything does."""
-        programs = [self._single, *(program for pair in self._resident.values() for program in pair)]
+        programs = [self._single, *self._resident.values()]
         return next((reason for program in programs if (reason := B.why_slow(program))), "")
 
     @property
@@ -437,18 +434,15 @@ class Engine:
                     yield first, count, dispatch
             return
         size = data.batch_size
-        many, tail = self._resident_programs(data.peek(), size)
-        arguments: tuple[Any, ...]
+        program = self._resident_program(data.peek(), size)
         with contextlib.closing(_windows(data, seed, epoch, start, steps)) as windows:
             for leaves, order, at, end in windows:
                 while at * size < end:
-                    if whole := end // size - at:
-                        chunk = 1 if listener.every_step else fixed or self._chunk
-                        count = min(whole, chunk, listener.at_most(start))
-                        arguments = many, leaves, order, np.int32(at), np.int32(count)
-                    else:
-                        count, arguments = 1, (tail, leaves, order[at * size : end])
-                    yield start, count, functools.partial(self._run, *arguments)
+                    most = 1 if listener.every_step else fixed or self._chunk
+                    count = min(-(-end // size) - at, most, listener.at_most(start))
+                    last = int((at + count) * size > end)
+                    numbers = map(np.int32, (at, count - last, last))
+                    yield start, count, functools.partial(self._run, -last, program, leaves, order, *numbers)
                     start, at = start + count, at + count
 
     def _dispatches_of_batches(
@@ -500,6 +494,11 @@ def _windows(data: ArrayData, seed: int, epoch: int, start: int, steps: int | No
     for number, first, end in stretches(data.num_batches, epoch, start, steps):
         order = memory.aligned(data.order(seed, number))
         yield data.device_leaves, order, first, min(end * data.batch_size, data.rows)
+
+
+def _nothing_yet(spec: Any) -> Any:
+    """What a log that is to come holds before: zeros."""
+    return B.zeros([size or 0 for size in spec.shape], spec.dtype) if isinstance(spec, Spec) else B.convert(spec)
 
 
 def _batches_of(dispatch: Any) -> list[Batch] | None:

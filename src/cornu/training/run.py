@@ -200,7 +200,9 @@ class Run(Listener):
         if self.was_bad:  # and told
             return
         self.was_bad = True
-        diagnosis.report(self.model, self.data, batch, self.epoch, step, self.seed, self.keep)
+        data, of_what = (self.data.peek(), "") if batch is None else (batch, " of this batch")
+        again = self.data.batches(self.seed, self.epoch, step, self.steps) if batch is None else iter([batch])
+        diagnosis.report(self.model, data, of_what, again if self.keep else None, self.epoch, step)
 
     def at_most(self, step: int) -> int:
         return sys.maxsize if self.saver is None else self.saver.at_most(step)
