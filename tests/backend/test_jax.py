@@ -138,9 +138,20 @@ def test_any_padding_is_right(padding, gap):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2)
 
 
-def test_16_bits_are_not_summed_by_rows():
-    x, kernel = (jnp.asarray(a, "bfloat16") for a in arrays((8, 16, 16, 16), (3, 3, 16, 16)))
-    assert "cornu_overlaid" not in primitives(jax.grad(lambda x, k: jnp.sum(ops.conv(x, k))), x, kernel)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_images_of_16_bits_are_computed_in_float32_and_rounded_once(dtype):
+    x, kernel = (jnp.asarray(a, dtype) for a in arrays((8, 16, 16, 16), (3, 3, 16, 16)))
+    for op, given in (
+        (ops.conv, (x, kernel)),
+        (lambda x: ops.max_pool(x, 2), (x,)),
+        (lambda x: ops.average_pool(x, 2), (x,)),
+    ):
+        found, pull = jax.vjp(op, *given)
+        exact, pull_exact = jax.vjp(op, *(a.astype("float32") for a in given))
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, exact.astype(dtype))
+        for a, b in zip(pull(found), pull_exact(found.astype("float32")), strict=True):
+            np.testing.assert_array_equal(a, b.astype(dtype))
 
 
 @pytest.mark.parametrize("window", [(3, 3), (3, 3, 3)])

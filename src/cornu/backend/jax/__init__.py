@@ -29,6 +29,8 @@ from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
 
 _NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32", "complex128": "complex64"}
+# XLA:CPU rounds after every op: by way of float32 a step of ResNet-20 takes 0.39 of the time, one of `cifar` 0.53.
+_HALVES = (jnp.bfloat16, jnp.float16)
 _PRECISIONS = {"highest": "float32", "high": "tensorfloat32", "medium": "bfloat16"}
 
 
@@ -69,7 +71,7 @@ def _conv_in_two_forms(
         by_rows = math.prod(window[1:]) * depth + window[0] * filters < math.prod(window) * depth
         reach = dilation[0] * (window[0] - 1)
         fits = max(padding[0]) <= reach and 6 * (reach - sum(padding[0])) < x.shape[1]  # few rows in vain
-        if steps and len(window) > 1 and by_rows and fits and x.dtype.itemsize > 2:
+        if steps and len(window) > 1 and by_rows and fits:
             return _conv_by_rows(x, kernel, padding, dilation)
         around = [(n - 1 - low, n - 1 - high) for n, (low, high) in zip(window, padding, strict=True)]
         if not spreads or min(map(min, around)) < 0:
@@ -285,6 +287,9 @@ class JaxBackend(NamespaceBackend):
     ) -> Array:
         if self._local.inferring or (self._platform != "cpu" and jnp.issubdtype(x.dtype, jnp.inexact)):
             return _xla_conv(x, kernel, padding, strides, input_dilation, dilation, groups)
+        if x.dtype in _HALVES:
+            wide = x.astype("float32"), kernel.astype("float32")
+            return self.conv(*wide, strides, padding, dilation, input_dilation, groups).astype(x.dtype)
         # On a CPU XLA's gradients are 2 times slower than those of a product of patches, within a device loop 40 times.
         form = tuple(strides), tuple(map(tuple, padding)), tuple(dilation), tuple(input_dilation), groups
         if kernel.shape[-2] == 1 and groups > 1:
@@ -292,6 +297,8 @@ class JaxBackend(NamespaceBackend):
         return _conv_in_two_forms(self.conv_by_patches, *form)(x, kernel)
 
     def pool(self, x: Array, window: Ints, strides: Ints, padding: Pairs, mode: str) -> Array:
+        if self._platform == "cpu" and x.dtype in _HALVES:
+            return self.pool(x.astype("float32"), window, strides, padding, mode).astype(x.dtype)
         initial, combine = (self.lowest(x.dtype), lax.max) if mode == "max" else (0, lax.add)
         initial = np.asarray(initial, x.dtype)
 
