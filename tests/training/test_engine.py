@@ -874,7 +874,7 @@ def test_arrays_too_large_for_the_device_give_the_same_run_as_those_that_stay_th
 
         monkeypatch.setattr(type(current()), "transfer", lambda self, a: copied.append(sent(a)) or send(self, a))
 
-        def run(x, at_most, window):
+        def run(x, at_most, window, y=Y):
             monkeypatch.setattr(engine, "RESIDENT_BYTES", at_most)
             monkeypatch.setattr(engine, "SHARED_BYTES", at_most)
             monkeypatch.setattr(data, "_WINDOW_BYTES", window)
@@ -882,14 +882,15 @@ def test_arrays_too_large_for_the_device_give_the_same_run_as_those_that_stay_th
             model = mlp(dropout=0.5)
             copied.clear()
             history = model.fit(
-                x, Y, batch_size=8, epochs=4, steps_per_epoch=steps, shuffle=shuffle, validation_data=(x, Y), verbose=0
+                x, y, batch_size=8, epochs=4, steps_per_epoch=steps, shuffle=shuffle, validation_data=(x, y), verbose=0
             )
             return history.history, model.get_weights(), max(copied, default=0)
 
         expected, weights, rows = run(X, 1 << 20, 1 << 20)
         assert rows == len(X)
-        for x, window in ((X, 8 * 28 * 2), (X, 1), (np.load(tmp_path / "x.npy", mmap_mode="r"), 1 << 20)):
-            found, values, rows = run(x, 0, window)
+        mapped, on_device = np.load(tmp_path / "x.npy", mmap_mode="r"), ops.convert_to_tensor(Y)
+        for x, window, y in ((X, 8 * 28 * 2, Y), (X, 1, Y), (mapped, 1 << 20, on_device)):
+            found, values, rows = run(x, 0, window, y)
             assert found == expected
             assert all(map(np.array_equal, values, weights))
             assert rows < len(X)

@@ -192,8 +192,8 @@ class ArrayData:
 
     def windows(self, seed: int, epoch: int, start: int, steps: int | None) -> Iterator[Window]:
         """The batches of an epoch, 16 MiB of them at a time, on the host."""
-        size = self.batch_size
-        bytes_per_batch = sum(leaf.nbytes for leaf in self.leaves) // self.rows * size
+        size, leaves = self.batch_size, [np.asarray(leaf) for leaf in self.leaves]  # once, where they are a device's
+        bytes_per_batch = sum(leaf.nbytes for leaf in leaves) // self.rows * size
         room = size * max(1, _WINDOW_BYTES // max(bytes_per_batch, 1))
         rest = self.rows % size
         numbers = memory.aligned(np.arange(room + rest, dtype="int32"))
@@ -201,7 +201,7 @@ class ArrayData:
             order = self.order(seed, number)[first * size : end * size]
             for at in range(0, len(order), room):
                 rows = order[at : at + room]
-                yield [_picked(leaf, rows, len(numbers)) for leaf in self.leaves], numbers, 0, len(rows)
+                yield [_picked(leaf, rows, len(numbers)) for leaf in leaves], numbers, 0, len(rows)
 
 
 def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
