@@ -291,7 +291,8 @@ class Engine:
             variable._value, variable._shared = value, False
 
     def _run(self, which: int, program: Callable[..., Any], *arguments: Any) -> tuple[DeviceLogs, Any]:
-        """Run it on the values of all variables, which become what it returns: these logs and the watch's finding."""
+        """Run it on the values of all variables, which become what it returns: the watch's finding, and the logs of the
+        whole batches (0) or of the rows left over (-1)."""
         with self._lock:
             values, logs, bad = program(self._values(), *arguments)
             self._store(values)
