@@ -368,7 +368,7 @@ class Engine:
                 logs, bad = dispatch(first == 0 and self.resets)
                 compiled = self._traces > traces and not self.eager
                 if compiled:
-                    self.watch.compiled(self._cause(count, dispatch))
+                    self.watch.compiled(self._cause(dispatch))
                 self.watch.lap("compile" if compiled else "device" if B.waits else "host")
                 self.watch.counts.update(dispatches=1, steps=count)
                 pending.append((first, bad, dispatch))
@@ -386,7 +386,7 @@ class Engine:
                 self.watch.lap("device")
         return logs
 
-    def _cause(self, count: int, dispatch: Any) -> str:
+    def _cause(self, dispatch: Any) -> str:
         """Why the program of a dispatch was compiled."""
         if self.because:
             because, self.because = self.because, ""
