@@ -16,6 +16,7 @@ import cornu as keras
 from cornu import config, layers, ops
 from cornu.backend import B
 from cornu.backend.torch import graphs
+from cornu.training import engine
 
 RNG = np.random.default_rng(0)
 X, IMAGES = RNG.random((203, 12), "float32"), RNG.random((96, 12, 12, 3), "float32")
@@ -231,3 +232,20 @@ def test_a_model_is_a_torch_module_there() -> None:
         np.testing.assert_allclose(
             model.predict(IMAGES, verbose=0), module(x).detach().cpu().numpy(), rtol=1e-3, atol=1e-4
         )
+
+
+@pytest.mark.parametrize("name", ["mlp", "gated"])
+def test_a_step_without_a_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where XLA's loops ask the host, which long steps are spared; rows are left over."""
+    with config.backend_scope("jax"):
+        if "gpu:0" not in config.list_devices():
+            pytest.skip("no GPU")
+        config.set_matmul_precision("highest")
+        expected, wanted = trained(name)[1:]
+        monkeypatch.setattr(engine, "LONG_BYTES", 0)
+        model, losses, outputs = trained(name)
+        config.set_matmul_precision(None)
+    counts = model._engine("train").watch.counts
+    assert counts["dispatches"] == counts["steps"] > 1
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
+    np.testing.assert_allclose(outputs, wanted, rtol=5e-2, atol=5e-3)

@@ -128,6 +128,44 @@ def test_the_same_seed_gives_the_same_run_whatever_the_dispatch(size, backend):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("rows", [48, 50, 9], ids=["whole batches", "rows left over", "one batch"])
+def test_long_steps_are_programs_without_a_loop_where_one_would_ask_the_host(rows, monkeypatch):
+    """With the numbers of the loop, a single program for all whole batches, and nothing waited for between them."""
+    x, y = X[:rows], Y[:rows]
+
+    def run():
+        cornu.utils.set_random_seed(3)
+        model = mlp("adam", dropout=0.5, metrics=["accuracy"])
+        history = model.fit(x, y, epochs=3, batch_size=16, verbose=0, validation_data=(x, y)).history
+        return history, model.predict(x, verbose=0), [model._engine("train"), model._engine("test")]
+
+    def asking(ran):
+        """The loops of its programs whose steps are not known before they run."""
+        for (*_, counts), program in ran._resident.items():
+            order, numbers = np.arange(rows, dtype="int32"), np.int32([0, *counts] if counts else [0, 1, 0])
+            lowered = program.lower([v.value for v in ran.variables], [x, y], order, *numbers, False)
+            lines = lowered.compile().as_text().splitlines()
+            yield sum(" while(" in line and "known_trip_count" not in line for line in lines)
+
+    losses, outputs, engines = run()
+    assert all(sum(asking(ran)) > 0 for ran in engines)
+    monkeypatch.setattr(current(), "asks", True)
+    monkeypatch.setattr(engine, "LONG_BYTES", 0)
+    waits = []
+    wait = current().wait
+    monkeypatch.setattr(current(), "wait", lambda arrays: waits.append(len(arrays)) or wait(arrays))
+    apart, found, engines = run()
+    steps = -(-rows // 16)
+    assert max(waits) == steps
+    for ran in engines:
+        assert ran.watch.counts["dispatches"] == ran.watch.counts["steps"] > 0
+        assert len(ran._resident) == (rows >= 16) + (rows % 16 > 0)
+        assert sum(asking(ran)) == 0
+    np.testing.assert_allclose(found, outputs, rtol=1e-4, atol=1e-6)
+    for name, values in losses.items():
+        np.testing.assert_allclose(apart[name], values, rtol=1e-5, err_msg=name)
+
+
 @everywhere
 def test_eager_runs_agree_with_compiled_ones(backend):
     runs = []

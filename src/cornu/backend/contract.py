@@ -110,6 +110,9 @@ class Backend(ABC):
         """Whether the call of a compiled program returns when it is done, as on a CPU."""
         return True
 
+    asks = False
+    """Whether a program's loop asks the host after each step whether to go on, which the device waits for."""
+
     def profile(self, folder: str) -> AbstractContextManager[Any]:
         """A block during which the framework writes a trace of what it does to the folder."""
         raise BackendError(f"The backend {self.name!r} takes no traces.")

@@ -36,6 +36,8 @@ MANY_ROWS = 16
 _Item = TypeVar("_Item")
 RESIDENT_BYTES, SHARED_BYTES = 2 << 30, 64 << 20
 """Arrays up to this size are kept on the device as a whole; on one that shares the host's memory, up to the second."""
+LONG_BYTES = 64 << 20
+"""Variables of this size make a step long: programs of one step each are ready before it is over."""
 
 
 class DeviceLogs(Mapping[str, float]):
@@ -196,6 +198,7 @@ class Engine:
         self._single = self._compile(self._single_step) if compiled else self._single_step
         self._resident: dict[Any, Callable[..., Any]] = {}
         self.eager = not compiled
+        self.apart = B.asks and sum(v._value.nbytes for v in self.variables) >= LONG_BYTES
 
     # the programs, pure
 
@@ -241,10 +244,11 @@ class Engine:
         zero = B.convert(0, "int32")
         return values, [self._report(values, logs)], self._watch(values, zero, zero - 1)
 
-    def _resident_program(self, structure: Any, size: int) -> Callable[..., Any]:
-        """The program for data on the device in this form: many steps, and `last` one of the rows left over."""
+    def _resident_program(self, structure: Any, size: int, counts: tuple[int, int] | None = None) -> Callable[..., Any]:
+        """The program for data on the device in this form: `count` steps, and `last` one of the rows left over;
+        or these numbers of both, and no loop."""
         form = tree.map_structure(lambda leaf: 0, structure, none_is_leaf=False)
-        key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size)
+        key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size, counts)
         if key in self._resident:
             return self._resident[key]
 
@@ -252,6 +256,7 @@ class Engine:
             values: list[Any], leaves: list[Any], order: Any, start: Any, count: Any, last: Any, reset: Any
         ) -> Any:
             no = B.convert(False, "bool")
+            count, last = counts or (count, last)
 
             def steps(values: list[Any], bad: Any, first: Any, count: Any, rows: int) -> Any:
                 def step(i: Any, values: list[Any]) -> tuple[list[Any], Any]:
@@ -301,9 +306,7 @@ class Engine:
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
         if self.eager or not B.waits:  # else the program takes the arrays of the host as they are
-            leaves = tree.present(batch)
-            if any(isinstance(leaf, np.ndarray) for leaf in leaves):
-                batch = tree.packed(batch, B.transfer(leaves))
+            batch = tree.packed(batch, B.transfer(tree.present(batch)))
         return self._run(0, self._single, batch, reset)
 
     def run_batches(self, batches: list[Batch], most: int, reset: bool) -> tuple[DeviceLogs, Any]:
@@ -374,7 +377,8 @@ class Engine:
                 pending.append((first, bad, dispatch))
                 waiting += count
                 expected += count * (self._seconds_per_step or DISPATCH_SECONDS)
-                if listener.keep or expected >= DISPATCH_SECONDS / 3:  # short ones follow each other without a pause
+                # Short ones follow each other without a pause, and so do steps apart for half a second.
+                if listener.keep or expected >= DISPATCH_SECONDS * (8 if self.apart else 1 / 3):
                     settle()
                     self.watch.lap("device")
                 stop = listener.end(first + count - 1, logs)
@@ -434,15 +438,16 @@ class Engine:
                         data.advance(count)
                     yield first, count, dispatch
             return
-        size = data.batch_size
-        program = self._resident_program(data.peek(), size)
+        size, apart = data.batch_size, self.apart and fixed is None
         with contextlib.closing(_windows(data, seed, epoch, start, steps)) as windows:
             for leaves, order, at, end in windows:
                 while at * size < end:
-                    most = 1 if listener.every_step else fixed or self._chunk
+                    most = 1 if listener.every_step or apart else fixed or self._chunk
                     count = min(-(-end // size) - at, most, listener.at_most(start))
                     last = int((at + count) * size > end)
-                    numbers = map(np.int32, (at, count - last, last))
+                    counts = (count - last, last)
+                    program = self._resident_program(data.peek(), size, counts if apart else None)
+                    numbers = map(np.int32, (at, *counts))
                     yield start, count, functools.partial(self._run, -last, program, leaves, order, *numbers)
                     start, at = start + count, at + count
 
@@ -465,14 +470,13 @@ class Engine:
                 yield dispatch()
             if not held:
                 began = time.perf_counter()
-                most = 1 if self.eager or listener.every_step or fixed == 1 else together(batch)
+                most = 1 if self.eager or self.apart or listener.every_step or fixed == 1 else together(batch)
             held.append(batch)
             enough = min(most, fixed or self._chunk, listener.at_most(first))
-            is_last = i == steps
-            if is_last or len(held) >= enough or time.perf_counter() - began > DISPATCH_SECONDS:
+            if i == steps:
+                break
+            if len(held) >= enough or time.perf_counter() - began > DISPATCH_SECONDS:
                 yield dispatch()
-            if is_last:
-                return
         if held:
             yield dispatch()
 

@@ -185,6 +185,7 @@ class JaxBackend(NamespaceBackend):
         jax.config.update("jax_default_device", None if name is None else self._devices[name])  # type: ignore[no-untyped-call]
         _constant.cache_clear()
         self._platform = jax.default_backend() if name is None else self._devices[name].platform
+        self.asks = self._platform == "gpu"
 
     def use_precision(self, name: str | None) -> None:
         jax.config.update("jax_default_matmul_precision", None if name is None else _PRECISIONS[name])  # type: ignore[no-untyped-call]
