@@ -175,6 +175,24 @@ def test_precision_of_products(backend: str) -> None:
     assert error("highest") < 1e-6 < error("high") < 1e-3
 
 
+@pytest.mark.parametrize("width", [1203, 1208])
+def test_wide_rows_in_16_bits(backend: str, width: int) -> None:
+    """Those that 16 bytes do not divide go another way on PyTorch."""
+    sizes = (5, 7, 1024), (1024, width), (width,)
+    x, kernel, bias = (ops.cast(RNG.normal(size=size), "bfloat16") for size in sizes)
+    exact = [B.to_numpy(one).astype("float64") for one in (x, kernel, bias)]
+    dense = layers.Dense(width, dtype="bfloat16")
+    dense.build(x.shape)
+    dense.set_weights(exact[1:])
+    for found, wanted in (
+        (ops.matmul(x, kernel), exact[0] @ exact[1]),
+        (ops.matmul(x[0, 0], kernel), exact[0][0, 0] @ exact[1]),
+        (dense(x), exact[0] @ exact[1] + exact[2]),
+    ):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(B.to_numpy(found).astype("float64"), wanted, rtol=1e-2, atol=0.3)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_mixed_precision(backend: str, name: str, policy: str) -> None:

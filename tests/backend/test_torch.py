@@ -9,6 +9,7 @@ import torch
 import cornu as keras
 from cornu import layers, ops
 from cornu.backend import load
+from cornu.backend import torch as torch_backend
 from cornu.backend.torch import capture
 from cornu.base.config import backend_scope
 from cornu.base.errors import BackendMismatchError
@@ -229,6 +230,20 @@ def test_half_precision_trains():
     assert found[-1] < found[0]
     assert made.layers[0].compute_dtype == "bfloat16"
     assert made.layers[0].kernel.value.dtype is torch.float32
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("width", [1, 7, 8, 13])
+def test_a_product_by_way_of_rows_in_eights_is_the_product(width, with_bias):
+    """And so are its gradients; only GPUs have a use for it."""
+    x, kernel, bias = (torch.from_numpy(RNG.normal(size=size)) for size in ((2, 3, 5), (5, width), (width,)))
+    arguments = [one.requires_grad_() for one in (x, kernel, *[bias] * with_bias)]
+    results = []
+    for product in (torch_backend._linear_in_eights, torch_backend._linear):
+        y = product(x, kernel, bias if with_bias else None)
+        results.append([y, *torch.autograd.grad((y * torch.cos(y)).sum(), arguments)])
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("eagerly", [False, True])

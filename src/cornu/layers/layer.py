@@ -233,8 +233,7 @@ class Layer(Configurable):
     @property
     def _own_weights(self) -> list[Variable]:
         """The weights that are this layer's alone, trainable ones first."""
-        own = find(self, Variable)
-        return [w for w in own if w.trainable] + [w for w in own if not w.trainable]
+        return sorted(find(self, Variable), key=lambda weight: not weight.trainable)
 
     @property
     def weights(self) -> list[Variable]:
@@ -244,10 +243,7 @@ class Layer(Configurable):
     @property
     def variables(self) -> list[Variable]:
         """All state of the layer and of those within, seeds included; that of metrics is `metrics_variables`."""
-        found: dict[Variable, None] = dict.fromkeys(self.weights)
-        for layer in self._flatten_layers():
-            found |= dict.fromkeys(layer._own_state)
-        return list(found)
+        return list(dict.fromkeys([*self.weights, *(s for layer in self._flatten_layers() for s in layer._own_state)]))
 
     @property
     def _own_state(self) -> list[Variable]:

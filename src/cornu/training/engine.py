@@ -404,8 +404,7 @@ class Engine:
 
     def why_slow(self) -> str:
         """What keeps the backend from compiling the step as a whole, if anything does."""
-        programs = [self._single, *self._resident.values()]
-        return next((reason for program in programs if (reason := B.why_slow(program))), "")
+        return next(filter(None, map(B.why_slow, [self._single, *self._resident.values()])), "")
 
     @property
     def where(self) -> str:

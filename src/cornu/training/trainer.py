@@ -355,15 +355,13 @@ class Trainer:
         if kind == "train":
             B.require_gradients()
         x, y, _ = batch
+        self._make_objectives(x, y)
         if kind == "train" and not self._is_default("train_step"):
-            self._make_objectives(x, y)
             if in_jax_form(self.train_step):
                 self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
             elif "train" not in self._engines:  # what the step builds must be there before it is compiled
                 build_by_tracing(self, lambda b: self.train_step(batch_for_step(*b)), batch)
-            return
-        self._make_objectives(x, y)
-        if kind == "train" and self.optimizer is not None:
+        elif kind == "train" and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
     def _make_objectives(self, x: Any, y: Any) -> None:
