@@ -90,3 +90,14 @@ def test_nothing_grows(model, name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert counts["calls"] / steps <= calls
     assert counts["dispatches"] <= dispatches
     assert counts["transfers"] <= transfers
+
+
+def test_values_are_given_to_the_step_that_replaces_them(model) -> None:
+    """So that a step needs no room for both; what somebody holds is copied first."""
+    model.fit(X, Y, batch_size=BATCH, verbose=0)
+    before = [variable._value for variable in model._engine("train").variables]
+    held = model.trainable_variables[0].value
+    kept = np.array(held)
+    model.fit(X, Y, batch_size=BATCH, verbose=0)
+    assert all(value.is_deleted() for value in before if value is not held)
+    np.testing.assert_array_equal(held, kept)
