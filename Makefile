@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Changes of the dependencies, or a missing .venv, bring it up to date before anything else runs.
 STAMP := $(VENV)/.stamp
-# The benchmarks' peers have an environment of their own.
+# The benchmarks' peers have an environment of their own. A round of everything takes half an hour.
+ROUNDS ?= 3
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.stamp
 PYTEST_WORKERS ?= 2
@@ -44,7 +45,7 @@ budget: $(STAMP)
 	$(BIN)/python scripts/backend_table.py --check
 
 bench: $(BENCH_STAMP)
-	$(BENCH_VENV)/bin/python benchmarks/run.py --json benchmarks/numbers.json --report
+	$(BENCH_VENV)/bin/python benchmarks/run.py --rounds $(ROUNDS) --json benchmarks/numbers.json --report
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cornu needs Python 3.11 or newer; name one with `make PYTHON=python3.12`.")'
