@@ -2,10 +2,10 @@
 
 Each round begins with another library: the first process to need much memory may wait for a virtual machine's host.
 
-`make bench` measures everything, in an environment of its own, and writes `docs/performance.md` and its chart; a round
-of the three takes half an hour (`make bench ROUNDS=1`). `python benchmarks/run.py --libraries cornu-jax keras-jax --rounds 1 mlp lstm` measures a part and prints it.
-`measure.py` says what the numbers are. Numbers are kept in `--json FILE` as they come, and a run that is started
-again with that file adds to it what is missing.
+`make bench` measures everything, in an environment of its own, and writes `docs/performance.md` and its chart; each of
+its three rounds takes half an hour (`make bench ROUNDS=1`). `python benchmarks/run.py --libraries cornu-jax keras-jax
+--rounds 1 mlp lstm` measures a part and prints it. `measure.py` says what the numbers are. Numbers are kept in
+`--json FILE` as they come, and a run that is started again with that file adds to it what is missing.
 """
 
 from __future__ import annotations
