@@ -10,6 +10,10 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+with suppress(ImportError):  # before Keras imports TensorFlow; see `cornu/backend/tensorflow`
+    __import__("triton")
 
 import pytest
 

@@ -463,6 +463,15 @@ def test_importing_cornu_imports_no_tensorflow_and_choosing_it_leaves_its_switch
     assert done.returncode == 0, done.stderr
 
 
+def test_triton_is_loaded_before_tensorflow(tmp_path: Path) -> None:
+    """If it is installed; after it, it ends the process."""
+    (tmp_path / "triton.py").write_text("import sys\nfirst = 'tensorflow' not in sys.modules\n")
+    code = "import cornu\ncornu.config.set_backend('tensorflow')\ncornu.ops.ones(3)\nimport triton\nassert triton.first"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 class Lengths(cornu.Layer):
     """Of texts."""
 

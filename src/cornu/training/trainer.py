@@ -369,9 +369,7 @@ class Trainer:
         wanted = self.compiled and self._compiled_loss is None and self._compiled_metrics is None
         arguments = getattr(self, "_compile_arguments", {})
         has_objectives = any(arguments.get(k) is not None for k in ("loss", "metrics", "weighted_metrics"))
-        if self._fully_built() and not (wanted and has_objectives):  # type: ignore[attr-defined]
-            return
-        if not self._defines_call():  # type: ignore[attr-defined]
+        if (self._fully_built() and not (wanted and has_objectives)) or not self._defines_call():  # type: ignore[attr-defined]
             return
         makers: list[Any] = []
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its greeting lines, unless the user has a wish
+
+# PyTorch's CUDA builds ask for Triton, and Triton 3.7 ends the process where TensorFlow 2.20, whose symbols of LLVM all
+# libraries see, was loaded before: https://github.com/tensorflow/tensorflow/issues/124205.
+with suppress(ImportError):
+    __import__("triton")
 
 import numpy as np
 import tensorflow as tf
