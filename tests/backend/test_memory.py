@@ -35,7 +35,7 @@ def test_up_to_a_gibibyte_is_kept(asked, one_heap):
     assert asked == ([*kept, (-8, 1)] if one_heap else kept)  # M_ARENA_MAX
 
 
-def test_one_heap_serves_jax_where_a_thread_runs_its_programs():
+def test_one_heap_serves_frameworks_whose_threads_ask_for_large_blocks():
     """In a process of its own for each: what the backend asks of the C library."""
     code = (
         "import types\n"
@@ -43,16 +43,21 @@ def test_one_heap_serves_jax_where_a_thread_runs_its_programs():
         "settings = []\n"
         "library = types.SimpleNamespace(mallopt=lambda *setting: settings.append(setting))\n"
         "memory.ctypes = types.SimpleNamespace(CDLL=lambda name: library)\n"
-        "import cornu.backend.jax as module\n"
-        "module.JaxBackend()\n"
+        "import sys, cornu.backend\n"
+        "cornu.backend.load(sys.argv[1])\n"
         "print((-8, 1) in settings)"
     )
-    for setting, expected in (({}, "False"), ({"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1"}, "True")):
+    for backend, setting, expected in (
+        ("jax", {}, "False"),
+        ("jax", {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1"}, "True"),  # its programs run in threads
+        ("torch", {}, "False"),
+        ("tensorflow", {}, "True"),
+    ):
         environment = {name: value for name, value in os.environ.items() if name not in memory._USER_SETTINGS}
         environment.pop("JAX_CPU_ENABLE_ASYNC_DISPATCH", None)
-        command = [sys.executable, "-c", code]
+        command = [sys.executable, "-c", code, backend]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment | setting)
-        assert done.stdout.strip() == expected
+        assert done.stdout.strip() == expected, backend
 
 
 def test_large_blocks_cost_no_pages_the_second_time() -> None:

@@ -107,7 +107,7 @@ class TorchBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        keep_freed_memory(one_heap=True)
+        keep_freed_memory(one_heap=False)
         self._local = threading.local()
         for name in _SAME_NAME:
             setattr(self, name, _in_int64(getattr(torch, name)))
