@@ -194,6 +194,7 @@ def many_variables(name: str) -> dict[str, float]:
     """Milliseconds a step of narrow networks with 10, 100, 1,000 and 3,000 variables."""
     import numpy as np
 
+    sys.setrecursionlimit(30_000)  # for Keras, which walks from layer to layer
     keras = library(name)
     x, y = np.ones((32 * 20, 4), "float32"), np.ones((32 * 20, 1), "float32")
     found = {}
