@@ -438,6 +438,7 @@ class Engine:
                     yield first, count, dispatch
             return
         size, apart = data.batch_size, self.apart and fixed is None
+        program_of = functools.cache(functools.partial(self._resident_program, data.peek(), size))
         with contextlib.closing(_windows(data, seed, epoch, start, steps)) as windows:
             for leaves, order, at, end in windows:
                 while at * size < end:
@@ -445,9 +446,8 @@ class Engine:
                     count = min(-(-end // size) - at, most, listener.at_most(start))
                     last = int((at + count) * size > end)
                     counts = (count - last, last)
-                    program = self._resident_program(data.peek(), size, counts if apart else None)
-                    numbers = map(np.int32, (at, *counts))
-                    yield start, count, functools.partial(self._run, -last, program, leaves, order, *numbers)
+                    arguments = program_of(counts if apart else None), leaves, order, *map(np.int32, (at, *counts))
+                    yield start, count, functools.partial(self._run, -last, *arguments)
                     start, at = start + count, at + count
 
     def _dispatches_of_batches(
