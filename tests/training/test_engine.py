@@ -166,6 +166,83 @@ def test_long_steps_are_programs_without_a_loop_where_one_would_ask_the_host(row
         np.testing.assert_allclose(apart[name], values, rtol=1e-5, err_msg=name)
 
 
+def counting_noise():
+    """Dropout, batch statistics, and a metric with a value for each class: all that a step leaves behind."""
+    cornu.utils.set_random_seed(3)
+    inputs = cornu.Input((6,))
+    x = layers.Dropout(0.5)(layers.BatchNormalization()(layers.Dense(8, activation="relu")(inputs)))
+    model = cornu.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy", cornu.metrics.F1Score()])
+    return model
+
+
+@pytest.mark.parametrize("settings", [{}, {"shuffle": False}, {"shuffle": "batch"}, {"class_weight": {0: 2.0, 1: 0.5}}])
+@pytest.mark.parametrize("size", [5, 7, 50])
+def test_epochs_nobody_looks_at_run_together(size, settings, monkeypatch):
+    """With the numbers of those that somebody looks at, to the last bit."""
+    y = np.eye(3, dtype="float32")[Y]
+    dispatches = []
+    run = engine.Engine._run
+    monkeypatch.setattr(engine.Engine, "_run", lambda *args: dispatches.append(1) or run(*args))
+    results = []
+    for told in ([], [Watch(lambda epoch: None)]):
+        model = counting_noise()
+        dispatches.clear()
+        found = model.fit(X, y, epochs=200, batch_size=size, verbose=0, callbacks=told, **settings)
+        assert found.epoch == list(range(200))
+        results.append((found.history, model.get_weights(), len(dispatches)))
+        model.fit(X, y, epochs=3, initial_epoch=1, batch_size=size, verbose=0, callbacks=told, **settings)
+        assert model.history.epoch == [1, 2]
+        results[-1] += (model.history.history, model.get_weights())
+    (history, weights, few, *after), (expected, same, many, *same_after) = results
+    assert few < 20 < 200 <= many
+    for a, b in zip([weights, after[1]], [same, same_after[1]], strict=True):
+        for mine, other in zip(a, b, strict=True):
+            np.testing.assert_array_equal(mine, other)
+    for a, b in ((history, expected), (after[0], same_after[0])):
+        assert a.keys() == b.keys()
+        for name, values in b.items():
+            np.testing.assert_array_equal(a[name], values, err_msg=name)
+
+
+def test_what_somebody_looks_at_or_is_too_long_does_not_run_together(monkeypatch, tmp_path):
+    several = []
+    run = engine.Engine._run_passes
+    monkeypatch.setattr(engine.Engine, "_run_passes", lambda s, *args: several.append(args[1]) or run(s, *args))
+    model = mlp("adam")
+    for settings in (
+        {"verbose": 2},
+        {"validation_split": 0.2},
+        {"callbacks": [cornu.callbacks.EarlyStopping("loss")]},
+        {"steps_per_epoch": 2},
+        {"epochs": 1},
+    ):
+        model.fit(X, Y, **{"epochs": 3, "verbose": 0} | settings)
+    model.fit(np.repeat(X, 100, 0), np.repeat(Y, 100), epochs=3, verbose=0)  # over too many rows
+    np.save(tmp_path / "x.npy", X)
+    model.fit(np.load(tmp_path / "x.npy", mmap_mode="r"), Y, epochs=3, verbose=0)
+    assert several == []
+    model.fit(X, Y, epochs=3, verbose=0)
+    assert several == [3]
+    monkeypatch.setattr(engine, "DISPATCH_SECONDS", 1e-9)  # so that every step is long
+    several.clear()
+    mlp("adam").fit(X, Y, batch_size=5, epochs=3, verbose=0)
+    assert several == [1] * 30
+
+
+def test_of_epochs_that_run_together_the_one_with_a_loss_that_is_not_finite_is_named():
+    messages = []
+    for told in ([], [Watch(lambda epoch: None)]):
+        cornu.utils.set_random_seed(3)
+        model = cornu.Sequential([cornu.Input((6,)), layers.Dense(1)])
+        model.compile(cornu.optimizers.SGD(1.0), "mse")  # which grows a little at each step
+        with pytest.warns(UserWarning, match="not finite since epoch") as caught:
+            model.fit(X, 1.0 * Y, batch_size=20, epochs=100, verbose=0, callbacks=told)
+        messages += [re.search(r"since epoch (\d+), step \d", str(one.message)) for one in caught]
+    assert messages[0][0] == messages[1][0]
+    assert int(messages[0][1]) > 5
+
+
 @everywhere
 def test_eager_runs_agree_with_compiled_ones(backend):
     runs = []

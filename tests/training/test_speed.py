@@ -103,6 +103,15 @@ def test_time_is_put_where_it_went() -> None:
     assert seconds["validation"] > 0
 
 
+def test_epochs_that_ran_together_are_told_together() -> None:
+    model = make()
+    model.fit(X, Y, epochs=5, verbose=0)  # how long a step takes is known from then on
+    model.fit(X, Y, epochs=5, verbose=0)
+    assert model.explain_speed().startswith("Epoch 1 to 5 of ")
+    model.fit(X, Y, verbose=0)
+    assert model.explain_speed().startswith("Epoch 1 of ")
+
+
 def test_causes_of_compilations_are_named() -> None:
     text = fitted(X, Y, before=freeze, validation_split=0.1).explain_speed()
     assert "epoch 1: the first step" in text

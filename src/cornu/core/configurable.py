@@ -7,7 +7,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Configurable:
     """
 
     _init_args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _left_out: ClassVar[tuple[str, ...]] = ()
+    """Parameters of the constructor, or of those above it, that are no part of the configuration."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if kwargs and _is_ours(cls) and (known := _keywords(cls)) is not None:  # type: ignore[arg-type]
@@ -72,12 +74,12 @@ class Configurable:
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments as plain data."""
         cls: Any = type(self)
-        given = self._arguments()
+        given = {name: value for name, value in self._arguments().items() if name not in cls._left_out}
         config = {}
         for name, default in _own_parameters(cls).items():
-            value = getattr(self, name, given.get(name, default))
-            value = self._config_value(name, value)
-            config[name] = value if _is_plain(value) else serialize(value)
+            if name not in cls._left_out:
+                value = self._config_value(name, getattr(self, name, given.get(name, default)))
+                config[name] = value if _is_plain(value) else serialize(value)
         if not _is_ours(cls) and _is_ours(_definer(cls, "get_config")):
             config |= {name: value if _is_plain(value) else serialize(value) for name, value in given.items()}
             accepted = inspect.signature(cls.__init__).parameters

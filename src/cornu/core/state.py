@@ -46,6 +46,11 @@ class StateScope:
         return self.values[variable] if variable in self.values else variable._read()
 
 
+def pairs(groups: Iterable[Any], values: Iterable[Any]) -> list[tuple[Variable, Array]]:
+    """The variables of all groups with their values; ValueError where the numbers of a group differ."""
+    return [pair for group, given in zip(groups, values, strict=True) for pair in zip(group, given, strict=True)]
+
+
 def functional(fn: Callable[..., Any], variables: Sequence[Variable]) -> Callable[..., tuple[list[Array], Any]]:
     """`fn` as a pure function: `(values, *args) -> (new values, result)`, with the values of `variables` in order."""
 

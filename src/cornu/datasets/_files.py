@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from cornu.base import config
+from cornu.base.checks import within
 from cornu.base.errors import ArgumentError, CorruptFileError, UnsafeFileError
 from cornu.saving.tensors import parse_json
 from cornu.utils.files import get_file, hash_file, keras_home
@@ -199,8 +200,7 @@ def unpickle(stream: IO[bytes], source: str, encoding: str = "bytes") -> Any:
 
 def shuffle_and_split(data: Sequence[np.ndarray], test_split: float, seed: int) -> Split:
     """`x` and `y` of `data` in the random order of `seed`; the last `test_split` of them for tests."""
-    if not 0 <= test_split < 1:
-        raise ArgumentError(f"test_split must be at least 0 and below 1, got {test_split!r}.")
+    within("load_data", "[0, 1)", test_split=test_split)
     order = shuffled(len(data[0]), np.random.RandomState(seed))
     x, y = (array[order] for array in data)
     end = int(len(x) * (1 - test_split))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cornu.base.errors import ArgumentError
+from cornu.base.checks import within
 from cornu.datasets._files import STORAGE, Split, fetch, read_json, read_npz, shuffled, words
 
 __all__ = ["get_label_names", "get_word_index", "load_data"]
@@ -28,8 +28,7 @@ def load_data(
     become `oov_char` (or vanish, where that is None); texts of `maxlen` or more numbers are left out. The order
     follows `seed`.
     """
-    if not 0 <= test_split < 1:
-        raise ArgumentError(f"test_split must be at least 0 and below 1, got {test_split!r}.")
+    within("load_data", "[0, 1)", test_split=test_split)
     x, y = read_npz(fetch(path, STORAGE + "reuters.npz"), "x", "y")
     order = shuffled(len(x), np.random.RandomState(seed))
     ((x, y),) = words([(x[order], y[order])], num_words, skip_top, maxlen, start_char, oov_char, index_from)

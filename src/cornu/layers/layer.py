@@ -22,7 +22,7 @@ from cornu.core.configurable import Configurable
 from cornu.core.context import context
 from cornu.core.names import auto_name, snake_case
 from cornu.core.op import ragged_hint
-from cornu.core.state import StateScope, infer, known_shape
+from cornu.core.state import StateScope, infer, known_shape, pairs
 from cornu.core.symbolic import KerasTensor, Node, of_arrays, record, symbols
 from cornu.core.tracking import changed, find
 from cornu.core.variable import Variable, initialize
@@ -659,12 +659,11 @@ class Layer(Configurable):
     ) -> Any:
         """Call with these values for the variables: `(outputs, new non-trainable values)`, then losses if asked."""
         self._check_built("be called statelessly")
-        trainable, others = self.trainable_variables, self.non_trainable_variables
-        bound = [*zip(trainable, trainable_variables, strict=True), *zip(others, non_trainable_variables, strict=True)]
-        with StateScope(bound) as scope:
+        groups = self.trainable_variables, self.non_trainable_variables
+        with StateScope(pairs(groups, (trainable_variables, non_trainable_variables))) as scope:
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
-            updated = [scope.values[v] for v in others]
+            updated = [scope.values[v] for v in groups[1]]
         self._last_call = None
         return (outputs, updated, losses) if return_losses else (outputs, updated)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cornu import constraints, initializers, regularizers
@@ -10,11 +11,14 @@ from cornu.core.variable import Variable
 from cornu.layers.layer import Layer
 
 
-def describe_weight(layer: Layer, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
-    """Keep how the weight `name` is made, in the attributes `{name}_initializer`, `_regularizer` and `_constraint`."""
-    setattr(layer, f"{name}_initializer", initializers.get(initializer))
-    setattr(layer, f"{name}_regularizer", regularizers.get(regularizer))
-    setattr(layer, f"{name}_constraint", constraints.get(constraint))
+def describe_weights(layer: Layer, given: Mapping[str, Any], *names: str) -> None:
+    """Keep how these weights are made, in the attributes `{name}_initializer`, `_regularizer` and `_constraint`.
+
+    They are looked for by these names in `given`, the local variables of the layer's constructor.
+    """
+    for name in names:
+        for part, module in (("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints)):
+            setattr(layer, f"{name}_{part}", module.get(given.get(f"{name}_{part}")))
 
 
 def make_weight(

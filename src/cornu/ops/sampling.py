@@ -16,6 +16,7 @@ import numpy as np
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base import config
+from cornu.base.checks import within
 from cornu.base.dtypes import float_type, is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.context import context
@@ -507,8 +508,7 @@ def elastic_transform(
     (2, 8, 8, 3)
     """
     _check_warp("elastic_transform", interpolation, fill_mode)
-    if not sigma > 0:
-        raise ArgumentError(f"elastic_transform: sigma should be a positive number of pixels, got {sigma!r}.")
+    within("elastic_transform", "(0, inf]", sigma=sigma)  # pixels
     x, restore = as_batch("elastic_transform", images, data_format)
     batch, height, width, _ = x.shape
     reach = math.ceil(3 * sigma)

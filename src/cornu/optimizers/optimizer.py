@@ -73,6 +73,8 @@ class Optimizer(Configurable):
         full.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         cls.__init__ = full  # type: ignore[method-assign]
 
+    _left_out = ("lr", "decay")  # as the learning rate is now
+
     def __init__(
         self,
         learning_rate: Any,
@@ -504,10 +506,6 @@ class Optimizer(Configurable):
             return [scope.values[v] for v in self._trainable_variables], [scope.values[v] for v in self.variables]
 
     # configuration
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the learning rate as it is now."""
-        return {name: value for name, value in super().get_config().items() if name not in ("lr", "decay")}
 
     def _config_value(self, name: str, value: Any) -> Any:
         if name != "learning_rate":

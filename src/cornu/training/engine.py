@@ -36,6 +36,8 @@ MANY_ROWS = 16
 _Item = TypeVar("_Item")
 RESIDENT_BYTES, SHARED_BYTES = 2 << 30, 64 << 20
 """Arrays up to this size are kept on the device as a whole; on one that shares the host's memory, up to the second."""
+PASSES_ROWS = 8192
+"""Passes over so many rows in all are one dispatch, where nobody looks between them."""
 LONG_BYTES = 64 << 20
 """Variables of this size make a step long: programs of one step each are ready before it is over."""
 
@@ -43,9 +45,8 @@ LONG_BYTES = 64 << 20
 class DeviceLogs(Mapping[str, float]):
     """Logs on the device, fetched when someone looks."""
 
-    def __init__(self, arrays: dict[str, Any]) -> None:
-        self._arrays = arrays
-        self._values: dict[str, Any] | None = None
+    def __init__(self, arrays: dict[str, Any], values: dict[str, Any] | None = None) -> None:
+        self._arrays, self._values = arrays, values
 
     def fetch(self) -> dict[str, Any]:
         """The values as Python floats (arrays where they are no scalars)."""
@@ -154,6 +155,11 @@ class Listener:
     keep = False
     """Whether the state is kept, so that it is for `bad` what it was before the dispatch."""
 
+    epochs_left = 0
+    """How many epochs are left, this one among them, if nobody looks between them; else 0."""
+    ahead: list[DeviceLogs]
+    """The logs of epochs that ran together with one before."""
+
     def begin(self, step: int) -> None:
         """A dispatch begins with this step."""
 
@@ -180,6 +186,7 @@ class Engine:
         self.reports_metrics = kind != "predict" and all(map(model._is_default, own))
         self.resets = model._is_default("reset_metrics")
         self.variables: list[Variable] = model._engine_variables(kind)
+        self.trainable: list[Variable] = model.trainable_variables  # once: 14 ms where there are 1,000 variables
         self.metrics: list[Any] = model._engine_metrics() if kind != "predict" else []
         tracker = model._loss_tracker if kind == "train" else None
         self.watched = next((i for i, v in enumerate(self.variables) if tracker and v is tracker.total), None)
@@ -244,11 +251,13 @@ class Engine:
         zero = B.convert(0, "int32")
         return values, [self._report(values, logs)], self._watch(values, zero, zero - 1)
 
-    def _resident_program(self, structure: Any, size: int, counts: tuple[int, int] | None = None) -> Callable[..., Any]:
+    def _resident_program(
+        self, structure: Any, size: int, several: bool = False, counts: tuple[int, int] | None = None
+    ) -> Callable[..., Any]:
         """The program for data on the device in this form: `count` steps, and `last` one of the rows left over;
-        or these numbers of both, and no loop."""
+        or these numbers of both, and no loop. It takes them in `several` orders one after the other, if asked to."""
         form = tree.map_structure(lambda leaf: 0, structure, none_is_leaf=False)
-        key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size, counts)
+        key = (tree.structure(form), tuple(leaf is None for leaf in tree.flatten(form)), size, several, counts)
         if key in self._resident:
             return self._resident[key]
 
@@ -280,7 +289,24 @@ class Engine:
                 both += [] if self.reports_metrics else [logs]
             return values, [self._report(values, logs) for logs in both], bad
 
-        self._resident[key] = self._compile_loop(program)
+        def repeated(
+            values: list[Any], leaves: Any, orders: Any, start: Any, count: Any, last: Any, passes: Any, reset: Any
+        ) -> Any:
+            def report(values: list[Any]) -> Any:
+                return tree.map_structure(B.convert, self._report(values, None))
+
+            def body(i: Any, carry: Any) -> Any:
+                values, logs, bad = carry
+                values, _, now = program(values, leaves, B.take(orders, i, 0), start, count, last, reset)
+                found = {k: B.dynamic_update(logs[k], [i] + [0] * v.ndim, v[None]) for k, v in report(values).items()}
+                return values, found, B.where(B.logical_and(bad < 0, now >= 0), i * (count + last) + now, bad)
+
+            specs = B.infer(report, [Spec.of(v) for v in values])
+            logs = {name: B.zeros((orders.shape[0], *spec.shape), spec.dtype) for name, spec in specs.items()}
+            values, logs, bad = B.loop(passes, body, (values, logs, B.convert(-1, "int32")))
+            return values, [logs], bad
+
+        self._resident[key] = self._compile_loop(repeated if several else program)
         return self._resident[key]
 
     # running them
@@ -302,6 +328,16 @@ class Engine:
             values, logs, bad = program(self._values(), *arguments)
             self._store(values)
         return DeviceLogs({name: logs[which][name] for name in self._log_names}), bad
+
+    def _run_passes(self, listener: Listener, passes: int, program: Any, leaves: Any, *rest: Any) -> Any:
+        """As `_run`, for so many passes: what the first returns, while the logs of the others go to the listener."""
+        *arguments, reset = rest
+        logs, bad = self._run(0, program, leaves, *arguments, np.int32(passes), reset)
+        self.watch.counts["epochs"] = passes
+        columns = {name: column.tolist() if column.ndim == 1 else column for name, column in logs.fetch().items()}
+        rows = ({name: column[i] for name, column in columns.items()} for i in range(passes))
+        first, *listener.ahead = (DeviceLogs(row, row) for row in rows)
+        return first, bad
 
     def run_batch(self, batch: Any, reset: bool) -> tuple[DeviceLogs, Any]:
         """One step on a batch from the host (or the device): its logs and the watch's finding."""
@@ -438,16 +474,27 @@ class Engine:
                     yield first, count, dispatch
             return
         size, apart = data.batch_size, self.apart and fixed is None
+        # A loop in a loop takes twice the time on TensorFlow; PyTorch has none.
+        short = B.needs_compiler and self.resets and self.reports_metrics and fixed is None and not apart
+        room = PASSES_ROWS // data.rows if short and listener.epochs_left else 0
         program_of = functools.cache(functools.partial(self._resident_program, data.peek(), size))
         with contextlib.closing(_windows(data, seed, epoch, start, steps)) as windows:
             for leaves, order, at, end in windows:
+                several = room > 1 and leaves is data.device_leaves
                 while at * size < end:
                     most = 1 if listener.every_step or apart else fixed or self._chunk
                     count = min(-(-end // size) - at, most, listener.at_most(start))
                     last = int((at + count) * size > end)
                     counts = (count - last, last)
-                    arguments = program_of(counts if apart else None), leaves, order, *map(np.int32, (at, *counts))
-                    yield start, count, functools.partial(self._run, -last, *arguments)
+                    program, numbers = program_of(several, counts if apart else None), map(np.int32, (at, *counts))
+                    if several:
+                        passes = 1 if at else max(1, min(listener.epochs_left, room, most // data.num_batches))
+                        orders = np.zeros((room, data.rows), "int32")
+                        orders[:passes] = [order, *(data.order(seed, epoch + i) for i in range(1, passes))]
+                        run = functools.partial(self._run_passes, listener, passes, program, leaves, orders, *numbers)
+                        yield start, count * passes, run
+                    else:
+                        yield start, count, functools.partial(self._run, -last, program, leaves, order, *numbers)
                     start, at = start + count, at + count
 
     def _dispatches_of_batches(

@@ -66,6 +66,10 @@ class Run(Listener):
         self.keep = bool(model.debug or any(getattr(callback, "inspects", False) for callback in callbacks.callbacks))
         self.every_step = self.keep or callbacks.wants_every("train")
         self.epoch = self.count = 0
+        self.ahead = []
+        told = [type(callback) for callback in callbacks.callbacks]
+        alone = told == [History] and held_out is None and checkpoint is None and self.steps is None
+        self.unseen = alone and not self.keep and self.epochs > 1
         self.seed = model._data_seed()
 
     def _check_held_out(self, trained_on: Batch) -> None:
@@ -109,7 +113,7 @@ class Run(Listener):
                 self.epoch = epoch
                 logs = self._one_epoch(at if epoch == at.epoch else Position(), interruption)
         if model.optimizer is not None and hasattr(model.optimizer, "finalize_variable_values"):
-            model.optimizer.finalize_variable_values(model.trainable_variables)
+            model.optimizer.finalize_variable_values(self.engine.trainable)
         told.on_train_end(logs)
         model.history = told.history
         return told.history  # type: ignore[return-value]
@@ -128,7 +132,9 @@ class Run(Listener):
     def _one_epoch(self, at: Position, interruption: Interruption) -> dict[str, Any]:
         """The logs of an epoch, which goes on at a step."""
         model, saver, watch, told = self.model, self.saver, self.engine.watch, self.callbacks
-        watch.begin(self.epoch)
+        if not self.ahead:
+            watch.begin(self.epoch)
+        self.epochs_left = self.epochs - self.epoch if self.unseen else 0
         told.on_epoch_begin(self.epoch)
         if saver is not None and at.step:
             saver.restore()  # callbacks changed what they had changed when the epoch began
@@ -136,7 +142,8 @@ class Run(Listener):
         watch.lap("callbacks")
         self.latest = at.logs or {}
         with self._saving(lambda: Position(self.epoch, self.count, dict(self.latest))):  # it may be the last step
-            found = self.engine.epoch(self.data, self.epoch, self.steps, self.seed, self, interruption, at.step)
+            settings = self.data, self.epoch, self.steps, self.seed, self, interruption, at.step
+            found = self.ahead.pop(0) if self.ahead else self.engine.epoch(*settings)
         if found is None and not at.step:
             raise DataError(
                 f"The data ended: epoch {self.epoch + 1} had no batch left. Yield more, or train fewer epochs."
@@ -201,8 +208,9 @@ class Run(Listener):
             return
         self.was_bad = True
         data, of_what = (self.data.peek(), "") if batch is None else (batch, " of this batch")
+        passed, step = divmod(step, self.total) if self.unseen and self.total else (0, step)
         again = self.data.batches(self.seed, self.epoch, step, self.steps) if batch is None else iter([batch])
-        diagnosis.report(self.model, data, of_what, again if self.keep else None, self.epoch, step)
+        diagnosis.report(self.model, data, of_what, again if self.keep else None, self.epoch + passed, step)
 
     def at_most(self, step: int) -> int:
         return sys.maxsize if self.saver is None else self.saver.at_most(step)

@@ -61,8 +61,10 @@ def report(model: Any) -> str:
     engine = cached[2]
     watch: Stopwatch = engine.watch
     total, steps = sum(watch.seconds.values()), max(watch.counts["steps"], 1)
+    last = watch.epoch + watch.counts["epochs"]  # of those that ran in one dispatch
+    epochs = f"{watch.epoch + 1}" + (f" to {last}" if last > watch.epoch + 1 else "")
     lines = [
-        f"Epoch {watch.epoch + 1} of {model._label()} on {engine.where}: {total:.3g} s, {steps} steps of "
+        f"Epoch {epochs} of {model._label()} on {engine.where}: {total:.3g} s, {steps} steps of "
         f"{total / steps * 1e3:.3g} ms in {watch.counts['dispatches']} dispatches."
     ]
     for part, meaning in PARTS.items():

@@ -23,7 +23,7 @@ from cornu.base.spec import Spec
 from cornu.callbacks.callback import CallbackList
 from cornu.callbacks.history import History
 from cornu.core import configurable
-from cornu.core.state import StateScope, value_and_grad
+from cornu.core.state import StateScope, pairs, value_and_grad
 from cornu.core.tracking import changes, find
 from cornu.core.variable import Variable
 from cornu.metrics import Mean, Metric
@@ -226,12 +226,11 @@ class Trainer:
         training: bool = True,
     ) -> tuple[Any, tuple[Any, Any, Any, Any]]:
         """`compute_loss` with these values for the variables, and their values after."""
-        from_model = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)  # type: ignore[attr-defined]
+        groups = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)  # type: ignore[attr-defined]
         given = (trainable_variables, non_trainable_variables, metrics_variables)
-        bound = [pair for vs, values in zip(from_model, given, strict=True) for pair in zip(vs, values, strict=True)]
-        with StateScope(bound) as scope:
+        with StateScope(pairs(groups, given)) as scope:
             loss = self.compute_loss(x, y, y_pred, sample_weight, training)
-            after = tuple([scope.get(v) for v in group] for group in from_model)
+            after = tuple([scope.get(v) for v in group] for group in groups)
         return loss, (*after, None)  # type: ignore[return-value]
 
     def compute_loss_and_updates(
@@ -246,19 +245,13 @@ class Trainer:
         optimizer_variables: Any = None,
     ) -> tuple[Any, tuple[Any, Any, Any, Any]]:
         """The loss as a function of the variables' values, for `train_step` in Keras-on-JAX form."""
-        trainable, others = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
-        metrics = self.metrics_variables
-        bound = [
-            *zip(trainable, trainable_variables, strict=True),
-            *zip(others, non_trainable_variables, strict=True),
-            *zip(metrics, metrics_variables, strict=True),
-        ]
-        with StateScope(bound) as scope:
+        groups = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)  # type: ignore[attr-defined]
+        given = (trainable_variables, non_trainable_variables, metrics_variables)
+        with StateScope(pairs(groups, given)) as scope:
             y_pred = self(x, training=training)  # type: ignore[operator]
             loss = self.compute_loss(x, y, y_pred, sample_weight, training)
             self._track_loss(loss, x)
-            updated = [scope.get(v) for v in others]
-            counted = [scope.get(v) for v in metrics]
+            _, updated, counted = ([scope.get(v) for v in group] for group in groups)
         return loss, (loss, y_pred, updated, counted)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -356,12 +349,12 @@ class Trainer:
             B.require_gradients()
         x, y, _ = batch
         self._make_objectives(x, y)
-        if kind == "train" and not self._is_default("train_step"):
-            if in_jax_form(self.train_step):
-                self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
-            elif "train" not in self._engines:  # what the step builds must be there before it is compiled
+        if kind != "train":
+            return
+        if not self._is_default("train_step") and not in_jax_form(self.train_step):
+            if "train" not in self._engines:  # what the step builds must be there before it is compiled
                 build_by_tracing(self, lambda b: self.train_step(batch_for_step(*b)), batch)
-        elif kind == "train" and self.optimizer is not None:
+        elif self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
     def _make_objectives(self, x: Any, y: Any) -> None:

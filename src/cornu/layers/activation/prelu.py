@@ -8,7 +8,7 @@ from cornu.backend.contract import Array
 from cornu.base.errors import ArgumentError, ShapeError
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops import relu
 
 
@@ -29,7 +29,7 @@ class PReLU(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        describe_weight(self, "alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
+        describe_weights(self, locals(), "alpha")
         self.shared_axes = None
         if shared_axes is not None:
             self.shared_axes = list(shared_axes) if isinstance(shared_axes, list | tuple) else [shared_axes]

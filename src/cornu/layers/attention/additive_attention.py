@@ -16,6 +16,8 @@ class AdditiveAttention(Attention):
     Inputs and masks are those of Attention. https://arxiv.org/abs/1409.0473
     """
 
+    _left_out = ("score_mode",)
+
     def __init__(self, use_scale: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(use_scale=use_scale, dropout=dropout, **kwargs)
 
@@ -29,6 +31,3 @@ class AdditiveAttention(Attention):
     def scores(self, query: Array, key: Array) -> Array:
         summed = ops.tanh(query[:, :, None] + key[:, None])
         return ops.sum(summed if self.scale is None else self.scale.value * summed, -1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {name: value for name, value in super().get_config().items() if name != "score_mode"}

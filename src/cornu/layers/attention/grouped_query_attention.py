@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from cornu.base.errors import ArgumentError
 from cornu.layers.attention.base import ProjectedAttention
 from cornu.layers.checks import positive_int
-from cornu.layers.weights import describe_weight
+from cornu.layers.weights import describe_weights
 
 
 class GroupedQueryAttention(ProjectedAttention):
@@ -45,8 +45,7 @@ class GroupedQueryAttention(ProjectedAttention):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        describe_weights(self, locals(), "kernel", "bias")
         self._describe(dropout, use_bias, sliding_window, flash_attention, use_gate, seed)
         self.head_dim = self.depth = self.value_depth = positive_int(head_dim, "head_dim", self)
         self.num_query_heads = self.heads = positive_int(num_query_heads, "num_query_heads", self)

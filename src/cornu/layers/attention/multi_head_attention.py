@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from cornu.base.errors import ArgumentError
 from cornu.layers.attention.base import ProjectedAttention
 from cornu.layers.checks import positive_int, sizes
-from cornu.layers.weights import describe_weight
+from cornu.layers.weights import describe_weights
 
 
 class MultiHeadAttention(ProjectedAttention):
@@ -44,8 +44,7 @@ class MultiHeadAttention(ProjectedAttention):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        describe_weights(self, locals(), "kernel", "bias")
         self._describe(dropout, use_bias, sliding_window, flash_attention, use_gate, seed)
         self.num_heads = self.heads = self.groups = positive_int(num_heads, "num_heads", self)
         self.key_dim = self.depth = positive_int(key_dim, "key_dim", self)

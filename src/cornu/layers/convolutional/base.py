@@ -11,7 +11,7 @@ from cornu.base.errors import ShapeError
 from cornu.layers.checks import choice, sizes
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import make_weight
 from cornu.ops import reshape
 
 
@@ -31,7 +31,6 @@ class Convolution(Layer):
         dilation_rate: Any,
         activation: Any,
         use_bias: bool,
-        bias: tuple[Any, Any, Any],  # initializer, regularizer, constraint
     ) -> None:
         self.kernel_size = sizes(kernel_size, self.rank, "kernel_size", self)
         self.strides = sizes(strides, self.rank, "strides", self)
@@ -41,7 +40,6 @@ class Convolution(Layer):
         self.data_format = config.standardize_data_format(data_format)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        describe_weight(self, "bias", *bias)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _take_channels(self, input_shape: Any) -> int:

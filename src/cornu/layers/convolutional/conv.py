@@ -8,7 +8,7 @@ from cornu.backend.contract import Array
 from cornu.base.errors import ArgumentError, ShapeError
 from cornu.layers.checks import positive_int
 from cornu.layers.convolutional.base import Convolution
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops import conv
 
 
@@ -42,14 +42,13 @@ class BaseConv(Convolution):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        bias = (bias_initializer, bias_regularizer, bias_constraint)
-        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias)
+        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
         self.filters, self.groups = positive_int(filters, "filters", self), positive_int(groups, "groups", self)
         if self.filters % self.groups:
             raise ArgumentError(
                 f"{self._label()}: groups should divide the filters, got groups={groups} and filters={filters}."
             )
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        describe_weights(self, locals(), "kernel", "bias")
 
     def build(self, input_shape: Any) -> None:
         channels = self._take_channels(input_shape)

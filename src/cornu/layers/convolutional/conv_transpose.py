@@ -8,7 +8,7 @@ from cornu.backend.contract import Array
 from cornu.base.errors import ArgumentError
 from cornu.layers.checks import positive_int
 from cornu.layers.convolutional.base import Convolution
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops import conv_transpose
 
 
@@ -43,8 +43,7 @@ class BaseConvTranspose(Convolution):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        bias = (bias_initializer, bias_regularizer, bias_constraint)
-        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias)
+        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
         self.filters = positive_int(filters, "filters", self)
         self.output_padding = output_padding
         if output_padding is not None:
@@ -55,7 +54,7 @@ class BaseConvTranspose(Convolution):
                     f"smaller than its stride, got {output_padding!r} with strides={self.strides}."
                 )
             self.output_padding = each
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        describe_weights(self, locals(), "kernel", "bias")
 
     def build(self, input_shape: Any) -> None:
         channels = self._take_channels(input_shape)

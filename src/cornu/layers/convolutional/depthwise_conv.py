@@ -7,7 +7,7 @@ from typing import Any
 from cornu.backend.contract import Array
 from cornu.layers.checks import positive_int
 from cornu.layers.convolutional.base import Convolution
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops import depthwise_conv
 
 
@@ -38,10 +38,9 @@ class BaseDepthwiseConv(Convolution):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        bias = (bias_initializer, bias_regularizer, bias_constraint)
-        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias)
+        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
         self.depth_multiplier = positive_int(depth_multiplier, "depth_multiplier", self)
-        describe_weight(self, "depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        describe_weights(self, locals(), "depthwise", "bias")
 
     def build(self, input_shape: Any) -> None:
         channels = self._take_channels(input_shape)

@@ -7,7 +7,7 @@ from typing import Any
 from cornu.backend.contract import Array
 from cornu.layers.checks import positive_int
 from cornu.layers.convolutional.base import Convolution
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops import conv, depthwise_conv
 
 
@@ -42,12 +42,10 @@ class BaseSeparableConv(Convolution):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        bias = (bias_initializer, bias_regularizer, bias_constraint)
-        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias)
+        self._describe(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias)
         self.filters = positive_int(filters, "filters", self)
         self.depth_multiplier = positive_int(depth_multiplier, "depth_multiplier", self)
-        describe_weight(self, "depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
-        describe_weight(self, "pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
+        describe_weights(self, locals(), "depthwise", "pointwise", "bias")
 
     def build(self, input_shape: Any) -> None:
         channels, multiplier = self._take_channels(input_shape), self.depth_multiplier

@@ -10,7 +10,7 @@ from cornu.base.errors import ShapeError
 from cornu.layers.checks import positive_int
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops.products import dense
 
 
@@ -41,8 +41,7 @@ class Dense(Layer):
         self.units = positive_int(units, "units", self)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        describe_weights(self, locals(), "kernel", "bias")
         self.input_spec = InputSpec(min_ndim=2)
 
     def build(self, input_shape: Any) -> None:

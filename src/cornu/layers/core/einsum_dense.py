@@ -14,7 +14,7 @@ from cornu.base.spec import standardize_shape
 from cornu.initializers import VarianceScaling
 from cornu.layers.checks import positive_int
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops import einsum, reshape
 from cornu.ops.products import dense, summed_last
 
@@ -65,8 +65,7 @@ class EinsumDense(Layer):
             raise ArgumentError(
                 f"{self._label()}: bias_axes {sorted(unknown)} are no letters of the outputs {match[3]!r}."
             )
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        describe_weights(self, locals(), "kernel", "bias")
 
     def build(self, input_shape: Any) -> None:
         inputs, kernel, outputs = self._letters

@@ -14,7 +14,7 @@ from cornu.base.errors import ArgumentError
 from cornu.core.context import context
 from cornu.layers.checks import positive_int
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 
 
 class Embedding(Layer):
@@ -23,6 +23,8 @@ class Embedding(Layer):
     Ids are ints in [0, input_dim); others raise ArgumentError where values are at hand, and are clipped within compiled
     steps. Floats are truncated. With `mask_zero` the id 0 is padding: later layers skip it.
     """
+
+    _left_out = ("autocast",)
 
     def __init__(
         self,
@@ -39,7 +41,7 @@ class Embedding(Layer):
         self.autocast = False  # ids above 256 are not exact in 16 bits; the vectors are cast below
         self.input_dim = positive_int(input_dim, "input_dim", self)
         self.output_dim = positive_int(output_dim, "output_dim", self)
-        describe_weight(self, "embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
+        describe_weights(self, locals(), "embeddings")
         self.mask_zero = self.supports_masking = mask_zero
 
     def build(self, input_shape: Any = None) -> None:
@@ -60,9 +62,7 @@ class Embedding(Layer):
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config() | {"input_dim": self.input_dim}
-        config.pop("autocast", None)
-        return config
+        return super().get_config() | {"input_dim": self.input_dim}
 
     def _config_value(self, name: str, value: Any) -> Any:
         return None if name == "weights" else super()._config_value(name, value)

@@ -18,7 +18,6 @@ from cornu.layers.layer import Layer
 from cornu.random import SeedGenerator
 
 _OFFERED = ("params", "state", "rng", "inputs", "training")
-_FUNCTIONS = ("call_fn", "init_fn", "params", "state")
 
 
 class JaxLayer(Layer):
@@ -123,6 +122,8 @@ class FlaxLayer(JaxLayer):
     module is given `training` if its method takes it, and a random key as "params" and "dropout".
     """
 
+    _left_out = ("call_fn", "init_fn", "params", "state")
+
     def __init__(self, module: Any, method: Any = None, variables: Any = None, **kwargs: Any) -> None:
         if not (hasattr(module, "init") and hasattr(module, "apply")):
             raise ArgumentError(f"FlaxLayer: module should be a flax.linen.Module, got {type(module).__name__}.")
@@ -155,12 +156,7 @@ class FlaxLayer(JaxLayer):
         params, state = (None, None) if variables is None else split(variables)
         super().__init__(apply, initial, params, state, **kwargs)
 
-    def get_config(self) -> dict[str, Any]:
-        return {key: value for key, value in super().get_config().items() if key not in _FUNCTIONS}
-
     def _config_value(self, name: str, value: Any) -> Any:
-        if name in _FUNCTIONS:
-            return None
         if name == "method" and getattr(value, "__self__", None) is self.module:
             return value.__name__
         return super()._config_value(name, value)

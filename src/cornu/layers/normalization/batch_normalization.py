@@ -13,7 +13,7 @@ from cornu.core.variable import Variable
 from cornu.layers.checks import axes, fraction
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.ops.nn import batch_normalized
 
 
@@ -63,10 +63,7 @@ class BatchNormalization(Layer):
             raise ArgumentError(
                 f"{self._label()}: renorm_clipping knows 'rmax', 'rmin' and 'dmax', got {sorted(unknown)}."
             )
-        describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
-        describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
-        describe_weight(self, "moving_mean", moving_mean_initializer)
-        describe_weight(self, "moving_variance", moving_variance_initializer)
+        describe_weights(self, locals(), "beta", "gamma", "moving_mean", "moving_variance")
 
     def build(self, input_shape: Any) -> None:
         rank = len(input_shape)

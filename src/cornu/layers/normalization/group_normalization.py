@@ -13,7 +13,7 @@ from cornu.layers.checks import positive_int
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 
 
 class GroupNormalization(Layer):
@@ -47,8 +47,7 @@ class GroupNormalization(Layer):
             raise ArgumentError(f"{self._label()}: axis should be an int other than 0, the batch, got {axis!r}.")
         self.axis, self.epsilon = axis, epsilon
         self.center, self.scale = center, scale
-        describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
-        describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        describe_weights(self, locals(), "beta", "gamma")
 
     def build(self, input_shape: Any) -> None:
         (channels,) = shape = sizes_at(self, input_shape, self.axis)

@@ -11,7 +11,7 @@ from cornu.base.dtypes import result_type
 from cornu.layers.checks import axes
 from cornu.layers.layer import Layer
 from cornu.layers.normalization.axes import sizes_at, spread
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 
 
 class LayerNormalization(Layer):
@@ -42,8 +42,7 @@ class LayerNormalization(Layer):
         within(self, "[0, inf)", epsilon=epsilon)
         self.axis, self.epsilon = axes(axis, self), epsilon
         self.center, self.scale, self.rms_scaling = center, scale, rms_scaling
-        describe_weight(self, "beta", beta_initializer, beta_regularizer, beta_constraint)
-        describe_weight(self, "gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
+        describe_weights(self, locals(), "beta", "gamma")
 
     def build(self, input_shape: Any) -> None:
         shape = sizes_at(self, input_shape, self.axis)

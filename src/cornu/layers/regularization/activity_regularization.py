@@ -12,6 +12,7 @@ class ActivityRegularization(Layer):
     """The inputs unchanged; adds l1 · Σ |x| + l2 · Σ x² to the loss."""
 
     supports_masking = True
+    _left_out = ("activity_regularizer",)
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **kwargs)
@@ -19,8 +20,3 @@ class ActivityRegularization(Layer):
 
     def call(self, inputs: Any) -> Any:
         return inputs
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["activity_regularizer"]
-        return config

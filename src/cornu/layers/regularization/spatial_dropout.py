@@ -18,6 +18,7 @@ class BaseSpatialDropout(Dropout):
     """
 
     rank: ClassVar[int]
+    _left_out = ("noise_shape", "trainable")  # Keras' layer takes neither
 
     def __init__(
         self,
@@ -36,26 +37,17 @@ class BaseSpatialDropout(Dropout):
         one = (1,) * self.rank
         return (None, None, *one) if self.data_format == "channels_first" else (None, *one, None)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["noise_shape"], config["trainable"]  # Keras' layer takes neither
-        return config
-
 
 class SpatialDropout1D(BaseSpatialDropout):
     """Dropout of whole features of sequences: (batch, steps, features). As `BaseSpatialDropout` says."""
 
     rank = 1
+    _left_out = (*BaseSpatialDropout._left_out, "data_format")
 
     def __init__(
         self, rate: float, seed: int | None = None, name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(rate, "channels_last", seed, name, dtype, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["data_format"]
-        return config
 
 
 class SpatialDropout2D(BaseSpatialDropout):

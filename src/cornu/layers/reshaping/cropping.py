@@ -45,14 +45,10 @@ class Cropping1D(BaseCropping):
     """The ends of sequences cut off: (batch, steps, channels). As `BaseCropping` says."""
 
     rank = 1
+    _left_out = ("data_format",)
 
     def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
         super().__init__(cropping, "channels_last", **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["data_format"]
-        return config
 
 
 class Cropping2D(BaseCropping):

@@ -38,15 +38,11 @@ class UpSampling1D(BaseUpSampling):
     """Each step repeated `size` times: (batch, steps, channels) to (batch, steps · size, channels)."""
 
     rank = 1
+    _left_out = ("data_format",)
 
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(size, "channels_last", **kwargs)
         (self.size,) = self._factors
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["data_format"]
-        return config
 
 
 class UpSampling2D(BaseUpSampling):

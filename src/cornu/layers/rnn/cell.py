@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cornu import activations, ops
@@ -12,8 +13,14 @@ from cornu.core.context import context
 from cornu.core.state import StateScope
 from cornu.layers.checks import fraction, positive_int
 from cornu.layers.layer import Layer
-from cornu.layers.weights import describe_weight, make_weight
+from cornu.layers.weights import describe_weights, make_weight
 from cornu.random import SeedGenerator, dropout
+
+
+def arguments(variables: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """The arguments of a constructor, but for some, from its local variables."""
+    left = ("self", "__class__", "kwargs", *without)
+    return {name: value for name, value in variables.items() if name not in left} | variables["kwargs"]
 
 
 class Cell(Layer):
@@ -52,9 +59,7 @@ class Cell(Layer):
         self.units = positive_int(units, "units", self)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        describe_weight(self, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        describe_weight(self, "recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
-        describe_weight(self, "bias", bias_initializer, bias_regularizer, bias_constraint)
+        describe_weights(self, locals(), "kernel", "recurrent", "bias")
         self.dropout = fraction(dropout, "dropout", self)
         self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout", self)
         self.seed = seed

@@ -8,7 +8,7 @@ from cornu import activations, ops
 from cornu.backend import B
 from cornu.backend.contract import Array
 from cornu.base.dtypes import standardize_dtype
-from cornu.layers.rnn.cell import Cell, is_plain
+from cornu.layers.rnn.cell import Cell, arguments, is_plain
 from cornu.layers.rnn.loops import gru_loop
 from cornu.layers.rnn.rnn import CellRNN
 from cornu.layers.weights import make_weight
@@ -44,11 +44,7 @@ class GRUCell(Cell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
-        regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
-        constraints = (kernel_constraint, recurrent_constraint, bias_constraint)
-        weights, rates = (*initializers, *regularizers, *constraints), (dropout, recurrent_dropout)
-        super().__init__(units, activation, use_bias, *weights, *rates, seed, **kwargs)
+        super().__init__(**arguments(locals(), "recurrent_activation", "reset_after"))
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
 

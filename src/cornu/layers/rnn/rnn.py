@@ -20,7 +20,7 @@ from cornu.core.symbolic import KerasTensor
 from cornu.core.variable import Variable
 from cornu.layers.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.layers.rnn.cell import Cell, initial_state
+from cornu.layers.rnn.cell import Cell, arguments, initial_state
 from cornu.layers.rnn.stacked_rnn_cells import StackedRNNCells
 
 _UNROLL = 1  # on a CPU more copies of the step are slower to run and to compile: 71 ms at 1, 217 at 16
@@ -298,6 +298,7 @@ class CellRNN(RNN):
     """An RNN that makes its own cell: each parameter of its constructor belongs to the cell, or to the loop."""
 
     _cell_class: type[Cell]
+    _left_out = ("cell", "use_cudnn")
 
     def __init_subclass__(cls, cell: type[Cell] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -306,24 +307,19 @@ class CellRNN(RNN):
             for name in _named_parameters(cell):
                 setattr(cls, name, _of_cell(name))
 
-    def _parts(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _parts(self, variables: dict[str, Any]) -> dict[str, Any]:
         """The arguments of RNN's constructor, the cell among them, from all local variables of a subclass' one."""
-        given = {name: value for name, value in arguments.items() if name not in ("self", "__class__", "kwargs")}
-        kwargs = arguments["kwargs"]
-        shared = {name: kwargs[name] for name in ("dtype", "trainable") if name in kwargs}
+        given = arguments(variables, "use_cudnn")  # how to compute is the backend's choice
+        shared = {name: given[name] for name in ("dtype", "trainable") if name in given}
         names = _named_parameters(self._cell_class)
-        given.pop("use_cudnn", None)  # how to compute is the backend's choice
         cell = self._cell_class(
             **{name: given.pop(name) for name in names}, **shared, name=snake_case(self._cell_class.__name__)
         )
-        return {"cell": cell} | given | kwargs
+        return {"cell": cell} | given
 
     def build(self, sequences_shape: Any) -> None:
         super().build(sequences_shape)
         self.input_spec = InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
-
-    def get_config(self) -> dict[str, Any]:
-        return {key: value for key, value in super().get_config().items() if key not in ("cell", "use_cudnn")}
 
 
 def _named_parameters(cell: type[Cell]) -> list[str]:
