@@ -92,7 +92,7 @@ def _advice(model: Any, engine: Any, watch: Stopwatch, total: float, steps: int)
             )
         hint = "" if config.compilation_cache() else " Switch the compilation cache on."
         return f"more epochs or steps: most of the time went to compiling, which happens once.{hint}"
-    if share.get("data", 0) > 0.3:
+    if share.get("data", 0) > 0.3 and not watch.counts["epochs"]:  # of these it is the order of the rows
         return "faster data: pass arrays instead of batches if they fit, else a PyDataset with more workers."
     if share.get("callbacks", 0) > 0.2:
         if single and watch.asking:
