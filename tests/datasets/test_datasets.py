@@ -285,9 +285,12 @@ def test_label_names() -> None:
         (lambda: datasets.california_housing.load_data("big"), "version must be one of 'large', 'small', got 'big'"),
         (
             lambda: datasets.boston_housing.load_data(test_split=1.0),
-            "test_split should be a number within [0, 1), got 1.0",
+            r"test_split should be a number within \[0, 1\), got 1.0",
         ),
-        (lambda: datasets.reuters.load_data(test_split=-0.1), "test_split should be a number within [0, 1), got -0.1"),
+        (
+            lambda: datasets.reuters.load_data(test_split=-0.1),
+            r"test_split should be a number within \[0, 1\), got -0.1",
+        ),
     ],
 )
 def test_bad_arguments(server, load, message) -> None:
