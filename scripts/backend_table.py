@@ -92,7 +92,8 @@ def sizes() -> str:
     """The table of what a backend takes, with its marks."""
     torch, pytensor = BACKENDS / "torch", ROOT / "examples" / "backend_pytensor" / "cornu_pytensor"
     replay = lines(torch / "capture.py", torch / "graphs.py")
-    primitives, loops = lines(pytensor / "primitives.py"), lines(pytensor / "graphs.py")
+    primitives = lines(pytensor / "primitives.py")
+    graphs = lines(*(pytensor / f"{name}.py" for name in ("gradients", "graphs", "programs")))
     rows = [
         ("the contract", BACKENDS / "contract.py", "with what every backend inherits: inference, optional hooks"),
         ("shared bodies over an array namespace", BACKENDS / "shared.py", "convolution by patches, pooling by slices"),
@@ -101,7 +102,7 @@ def sizes() -> str:
         (
             "PyTensor",
             pytensor,
-            f"eager calls inherited from NumPy; {primitives} of them primitives, {loops} loops with gradients",
+            f"eager calls inherited from NumPy; {primitives} of them primitives, {graphs} loops and gradients",
         ),
         ("PyTorch", torch, f"{replay} of them to record kernels and replay them"),
         ("TensorFlow", BACKENDS / "tensorflow", "loops, branches and half precision take most of them"),

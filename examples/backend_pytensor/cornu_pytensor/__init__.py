@@ -2,7 +2,7 @@
 
 PyTensor knows only graphs. So an array of this backend is a NumPy array, on which calls compute at once as they do on
 the backend "numpy", or within a trace a Symbol, on which they add nodes. What traces: `compile`, derivatives, the
-inference of shapes, and control flow within one of these. `graphs.Program` compiles what a trace has found.
+inference of shapes, and control flow within one of these. `programs.Program` compiles what a trace has found.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from cornu.backend.numpy import NumpyBackend
 from cornu.base import config, tree
 from cornu.base.errors import BackendError
 from cornu.base.spec import Spec
-from cornu_pytensor import graphs, primitives
+from cornu_pytensor import gradients, graphs, primitives
+from cornu_pytensor.gradients import Variables
+from cornu_pytensor.programs import Host, Program
 from cornu_pytensor.symbols import Symbol, any_symbol, lifted, numpy_dtype, stored, variable
 
 __all__ = ["PytensorBackend", "Symbol"]
@@ -77,7 +79,7 @@ class PytensorBackend(NumpyBackend):
             def rounded(array: Any) -> Any:
                 return array.astype(wanted).astype(target)
 
-            var = graphs.Host(rounded, [var.type], lambda _, cotangents: cotangents)(var)
+            var = Host(rounded, [var.type], lambda _, cotangents: cotangents)(var)
         return Symbol(var, wanted)
 
     def full(self, shape: Sequence[int], value: Any, dtype: str) -> Array:
@@ -101,7 +103,7 @@ class PytensorBackend(NumpyBackend):
         def viewed(array: Any) -> Any:
             return super(PytensorBackend, self).view(array.astype(x.dtype), dtype)
 
-        return Symbol(graphs.Host(viewed, [primitives.typed(dtype, *shape)])(x.var), dtype)
+        return Symbol(Host(viewed, [primitives.typed(dtype, *shape)])(x.var), dtype)
 
     # control flow: in Python outside of a trace
 
@@ -118,10 +120,10 @@ class PytensorBackend(NumpyBackend):
             return super().while_loop(cond, body, state, limit)
         nest = _Nest(state)
 
-        def more(variables: graphs.Variables) -> Variable:
+        def more(variables: Variables) -> Variable:
             return variable(self.cast(self.convert(cond(nest.like(variables))), "bool"))
 
-        def step(variables: graphs.Variables) -> graphs.Variables:
+        def step(variables: Variables) -> Variables:
             return _Nest(body(nest.like(variables))).variables
 
         return nest.like(graphs.while_loop(more, step, nest.variables, limit))
@@ -134,7 +136,7 @@ class PytensorBackend(NumpyBackend):
         carry, stacks = _Nest(init), _Nest(xs)
         form: list[_Nest] = []
 
-        def step(variables: graphs.Variables, slices: graphs.Variables) -> Any:
+        def step(variables: Variables, slices: Variables) -> Any:
             new, ys = map(_Nest, fn(carry.like(variables), stacks.like(slices)))
             form[:] = [ys]
             return new.variables, ys.variables
@@ -157,9 +159,9 @@ class PytensorBackend(NumpyBackend):
         def result(*args: Any) -> Any:
             return forward(*args)[0]
 
-        def pull(args: Any, results: _Nest, known: graphs.Variables) -> graphs.Variables:
-            given = results.like(graphs.placed(results.variables, known))
-            return graphs.floats(_Nest(tuple(backward(forward(*args)[1], given))).variables)
+        def pull(args: Any, results: _Nest, known: Variables) -> Variables:
+            given = results.like(gradients.placed(results.variables, known))
+            return gradients.floats(_Nest(tuple(backward(forward(*args)[1], given))).variables)
 
         return lambda *args: _chosen(0, [result], args, pull) if self._is_tracing else result(*args)
 
@@ -172,7 +174,7 @@ class PytensorBackend(NumpyBackend):
         if not self._is_tracing:
             return self._run(lambda values: self.value_and_grad(fn, values), values)
         nest = _Nest(values)
-        inputs = graphs.copies(nest.variables)
+        inputs = gradients.copies(nest.variables)
         loss, aux = fn(nest.like(inputs))
         of_loss = variable(loss)
         return (loss, aux), nest.like(_pulled([of_loss], [pt.ones_like(of_loss)], inputs))
@@ -184,7 +186,7 @@ class PytensorBackend(NumpyBackend):
             results, aux = self._run(fn, values)
             return results, lambda given: self._run(lambda v, g: self.vjp(fn, v)[1](g), values, given), aux
         nest = _Nest(values)
-        inputs = graphs.copies(nest.variables)
+        inputs = gradients.copies(nest.variables)
         results, aux = fn(nest.like(inputs))
         outputs = _Nest(results).variables
         return results, lambda given: nest.like(_pulled(outputs, _Nest(given).variables, inputs)), aux
@@ -195,10 +197,10 @@ class PytensorBackend(NumpyBackend):
         if not self._is_tracing:
             return self._run(lambda values, tangents: self.jvp(fn, values, tangents), values, tangents)
         nest = _Nest(values)
-        inputs = graphs.copies(nest.variables)
+        inputs = gradients.copies(nest.variables)
         results, aux = fn(nest.like(inputs))
         found = _Nest(results)
-        return results, found.like(graphs.pushed(found.variables, inputs, _Nest(tangents).variables)), aux
+        return results, found.like(gradients.pushed(found.variables, inputs, _Nest(tangents).variables)), aux
 
     def compile(self, fn: Any, donate: bool = False, thorough: Any = False, forward: bool = False) -> Any:
         programs: dict[Any, Callable[..., Any]] = {}
@@ -226,8 +228,8 @@ class PytensorBackend(NumpyBackend):
 
     @contextmanager
     def _traced(self) -> Iterator[None]:
-        floatx = "float64" if config.floatx() == "float64" else "float32"
-        with self._tracing(True), pytensor.config.change_flags(floatX=floatx), np.errstate(all="ignore"):
+        flags = {"floatX": "float64" if config.floatx() == "float64" else "float32", "traceback__limit": 0}
+        with self._tracing(True), pytensor.config.change_flags(**flags), np.errstate(all="ignore"):
             yield
 
     def _leaves(self, args: Any) -> list[Any]:
@@ -251,7 +253,7 @@ class PytensorBackend(NumpyBackend):
             result = fn(*tree.pack_sequence_as(args, given))
         found = tree.flatten(result)
         dtypes = [leaf.dtype for leaf in found if isinstance(leaf, Symbol)]
-        program = graphs.Program(inputs, [leaf.var for leaf in found if isinstance(leaf, Symbol)])
+        program = Program(inputs, [leaf.var for leaf in found if isinstance(leaf, Symbol)])
 
         def run(leaves: list[Any]) -> Any:
             arrays = (leaves[i].astype(v.type.dtype, copy=False) for i, v in zip(at, inputs, strict=True))
@@ -271,7 +273,7 @@ class _Nest:
         self.dtypes = [None if x is None else x.dtype for x in arrays]
         self.variables: list[Variable] = [variable(x) for x in arrays if x is not None]
 
-    def like(self, variables: graphs.Variables) -> Any:
+    def like(self, variables: Variables) -> Any:
         """A nest of the same form and dtypes, of other variables."""
         given = iter(variables)
         return self.form.unflatten([None if d is None else Symbol(next(given), d) for d in self.dtypes])
@@ -282,22 +284,22 @@ def _chosen(index: Any, functions: list[Callable[..., Any]], args: Any, pull: An
     nest, results = _Nest(args), []
 
     def branch(fn: Callable[..., Any]) -> Callable[..., Any]:
-        def run(variables: graphs.Variables) -> graphs.Variables:
+        def run(variables: Variables) -> Variables:
             results.append(_Nest(fn(*nest.like(variables))))
             return results[-1].variables
 
         return run
 
-    def backward(given: graphs.Variables, known: graphs.Variables) -> graphs.Variables:
+    def backward(given: Variables, known: Variables) -> Variables:
         return pull(nest.like(given), results[0], known)
 
     found = graphs.choose(index, list(map(branch, functions)), nest.variables, backward if pull else None)
     return results[0].like(found)
 
 
-def _pulled(outputs: graphs.Variables, cotangents: graphs.Variables, wrt: graphs.Variables) -> list[Variable]:
+def _pulled(outputs: Variables, cotangents: Variables, wrt: Variables) -> list[Variable]:
     try:
-        return graphs.pulled(outputs, cotangents, wrt)
+        return gradients.pulled(outputs, cotangents, wrt)
     except (NullTypeGradError, NotImplementedError) as error:
         raise BackendError(f"The backend 'pytensor' lacks a gradient on the way: {error}") from error
 
@@ -325,7 +327,7 @@ def _draw(name: str) -> Callable[..., Any]:
             given = iter(arrays)
             return drawn(primitives.HOST, key, *(next(given) if isinstance(a, Symbol) else a for a in args))
 
-        node = graphs.Host(fill, [primitives.typed(dtype, *shape)])
+        node = Host(fill, [primitives.typed(dtype, *shape)])
         return Symbol(node(variable(key), *(a.var for a in args if isinstance(a, Symbol))), dtype)
 
     return call

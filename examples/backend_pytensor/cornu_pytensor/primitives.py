@@ -17,7 +17,8 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.math import Max
 
 from cornu.backend.numpy import NumpyBackend
-from cornu_pytensor.graphs import Host, replaced
+from cornu_pytensor.gradients import replaced
+from cornu_pytensor.programs import Host
 from cornu_pytensor.symbols import stored
 
 Primitive = Callable[..., Any]
