@@ -188,6 +188,59 @@ def test_errors(case, backend):
     assert message in str(raised.value)
 
 
+def rise(c, y):
+    """From [1, 2] with y = [1, 2] the sums are 3, 4.8, 6.7, 8.7."""
+    return ops.tanh(c * y) + c
+
+
+def until(most, c, y, limit):
+    """`rise` while the sum is below `most`."""
+    return ops.while_loop(lambda c: ops.sum(c) < most, lambda c: rise(c, y), c, maximum_iterations=limit)
+
+
+# A loop, and what it comes to, step by step.
+LOOPS = {
+    "while_loop": (lambda y: until(6, y, y, 9), lambda y: rise(rise(y, y), y)),
+    "while_loop, to its limit": (lambda y: until(60, y, y, 2), lambda y: rise(rise(y, y), y)),
+    "while_loop, no step": (lambda y: until(0, y, y, 9), lambda y: y),
+    "while_loop in scan": (
+        lambda y: ops.scan(lambda c, x: (until(6, c + x, y, 9), c), y, ops.ones((2, 2)))[0],
+        lambda y: rise(y + 1, y) + 1,
+    ),
+    "scan in while_loop": (
+        lambda y: ops.while_loop(
+            lambda c: ops.sum(c) < 6, lambda c: ops.scan(lambda c, _: (rise(c, y), c), c, length=2)[0], y, 9
+        ),
+        lambda y: rise(rise(y, y), y),
+    ),
+    "scan, reverse": (
+        lambda y: ops.scan(lambda c, x: (rise(c, x), c * x), y, ops.stack([y, y + 1]), reverse=True)[1],
+        lambda y: ops.stack([rise(y, y + 1) * y, y * (y + 1)]),
+    ),
+    "fori_loop": (
+        lambda y: ops.fori_loop(0, 2, lambda i, c: rise(c, y) + ops.cast(i, "float32"), y),
+        lambda y: rise(rise(y, y), y) + 1,
+    ),
+}
+DERIVATIVES = {
+    "backwards": ops.grad,
+    "forwards": lambda f: lambda y: ops.jvp(f, (y,), (y,))[1],
+    "twice": lambda f: ops.grad(lambda y: ops.sum(ops.grad(f)(y) ** 2)),
+    "forwards, then backwards": lambda f: ops.grad(lambda y: ops.jvp(f, (y,), (y,))[1]),
+}
+
+
+@pytest.mark.parametrize("case", LOOPS)
+@pytest.mark.parametrize("kind", DERIVATIVES)
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+def test_loops_have_derivatives_of_all_kinds(case, kind, backend):
+    with cornu.config.backend_scope(backend):
+        found, expected = (
+            ops.convert_to_numpy(DERIVATIVES[kind](lambda y, fn=fn: ops.sum(ops.sin(fn(y))))(x())) for fn in LOOPS[case]
+        )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_loop_of_unknown_length_says_how_to_get_a_gradient():
     with pytest.raises(BackendError, match="Give while_loop its `maximum_iterations`"):
         ops.grad(lambda y: ops.sum(ops.while_loop(lambda v: ops.sum(v) < 9, lambda v: v * 2, y)))(x())

@@ -352,8 +352,8 @@ class JaxBackend(NamespaceBackend):
     ) -> Any:
         if limit is None:
             return lax.while_loop(cond, body, state)
-        # JAX differentiates no loop of unknown length backwards, but one of `limit` steps, some of which do nothing.
-        # What the functions close over has to become arguments for that.
+        # JAX differentiates no loop of unknown length backwards. So derivatives, of any order and direction, are those of
+        # `limit` steps, some of which do nothing. What the functions close over has to become arguments for that.
         more, outside = jax.closure_convert(cond, state)
         step, inside = jax.closure_convert(body, state)
 
@@ -369,8 +369,8 @@ class JaxBackend(NamespaceBackend):
 
             return lax.scan(one, state, None, limit)[0]
 
-        run = jax.custom_vjp(loop)
-        run.defvjp(lambda *args: (loop(*args), args), lambda args, gradient: jax.vjp(fixed, *args)[1](gradient))
+        run = jax.custom_jvp(loop)
+        run.defjvp(lambda args, tangents: jax.jvp(fixed, args, tangents))
         return run(state, outside, inside)
 
     def scan(
