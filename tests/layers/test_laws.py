@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 
@@ -17,6 +18,7 @@ from cornu.base.errors import ArgumentError
 from cornu.core.configurable import custom_object_scope, deserialize, serialize
 from cornu.core.state import functional, value_and_grad
 from cornu.core.symbolic import KerasTensor
+from cornu.utils import set_random_seed
 from tests.backends import BACKENDS, TRAINING
 from tests.layers.cases import CASES, Doubling, halved
 
@@ -177,6 +179,39 @@ def test_gradients_flow(name):
         assert grad.shape == variable.shape
         assert np.isfinite(B.to_numpy(grad)).all()
         assert B.to_numpy(grad).any(), variable.path
+
+
+@functools.cache
+def second_order(name, backend):
+    """By weights, or by inputs where there are none: the derivative along a direction, forwards and from the gradient,
+    and the product of the Hessian and the direction."""
+    with backend_scope(backend):
+        set_random_seed(0)
+        layer, x, _ = made(name)
+        places = [i for i, leaf in enumerate(tree.flatten(x)) if leaf.dtype == np.float32]
+
+        def loss(*given):
+            leaves = tree.flatten(x)
+            for i, leaf in zip([] if layer.trainable_variables else places, given, strict=False):
+                leaves[i] = leaf
+            found = tree.flatten(CASES[name].call(layer, tree.pack_sequence_as(x, leaves)))
+            return sum(ops.sum(ops.sin(ops.cast(leaf, "float32"))) for leaf in found)
+
+        primals = layer.trainable_variables or [ops.convert_to_tensor(tree.flatten(x)[i]) for i in places]
+        direction = [ops.ones(p.shape) for p in primals]
+        forwards = ops.jvp(loss, primals, direction)[1] if primals else np.float32(0)
+        pulled = ops.vjp(loss, *primals)[1](ops.ones(())) if primals else []
+        product = ops.hessian_vector_product(loss, primals, direction) if primals else []
+        return numpy([forwards])[0], sum(float(g.sum()) for g in numpy(list(pulled))), numpy(list(product))
+
+
+@every_layer
+@trains
+def test_second_derivatives(name, backend):
+    forwards, backwards, product = second_order(name, backend)
+    assert forwards == pytest.approx(backwards, rel=1e-3, abs=1e-3)
+    for ours, theirs in zip(product, second_order(name, "jax")[2], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-3 * max(1, np.abs(theirs).max()))
 
 
 @every_layer

@@ -140,6 +140,32 @@ def test_custom_gradient():
     assert [float(g) for g in gradients] == [7, 0]
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+def test_custom_gradient_in_derivatives_of_all_kinds(backend):
+    """sin by a gradient of its own, whose second argument has none."""
+
+    @ops.custom_gradient
+    def waves(x, count):
+        return count * ops.sin(x), lambda upstream: (upstream * count * ops.cos(x), None)
+
+    kinds = (
+        ops.grad,
+        lambda f: lambda x: ops.jvp(f, [x], [x])[1],
+        lambda f: lambda x: ops.hessian_vector_product(f, [x], [x])[0],
+        lambda f: ops.grad(lambda x: ops.jvp(f, [x], [x])[1]),
+        lambda f: ops.jit(lambda x: ops.jvp(f, [x], [x])[1]),
+        lambda f: ops.grad(lambda x: ops.sum(ops.grad(lambda x: ops.sum(ops.grad(f)(x) ** 2))(x) ** 2)),
+    )
+    with cornu.config.backend_scope(backend):
+        x, count = ops.convert_to_tensor(POINT), ops.convert_to_tensor([2.0, 3.0, 1.0])
+        for kind in kinds:
+            found = kind(lambda x: ops.sum(waves(x, count) ** 3))(x)
+            expected = kind(lambda x: ops.sum((count * ops.sin(x)) ** 3))(x)
+            np.testing.assert_allclose(
+                ops.convert_to_numpy(found), ops.convert_to_numpy(expected), rtol=1e-3, atol=1e-3
+            )
+
+
 @pytest.mark.parametrize("backend", ["jax", "numpy"])
 def test_jit_sees_variables_and_compiles_once_for_each_form(backend):
     with cornu.config.backend_scope(backend):

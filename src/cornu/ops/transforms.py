@@ -134,8 +134,8 @@ def checkpoint(fn: Callable[..., Any]) -> Callable[..., Any]:
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """The function of tensors whose result and gradient `f(*args)` returns as `(result, gradient function)`.
 
-    `gradient function(*gradients of the result)` returns those of the arguments, one or a tuple; it may also take
-    the keyword `upstream`. It runs `f` again, so that it may use what `f` has computed.
+    `gradient function(*gradients of the result)` returns those of the arguments, one or a tuple, None for zeros; it may
+    also take the keyword `upstream`. It runs `f` again, so that it may use what `f` has computed.
 
     >>> @ops.custom_gradient
     ... def clipped(x):
@@ -156,7 +156,9 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
         def backward(values: Any, gradients: Any) -> tuple[Array, ...]:
             found = _pair(f(*values))[1](*gradients)
-            found = tuple(found) if isinstance(found, list | tuple) else (found,)
+            found = list(found) if isinstance(found, list | tuple) else [found]
+            for i, value in enumerate(values[: len(found)]):
+                found[i] = B.zeros(value.shape, standardize_dtype(value.dtype)) if found[i] is None else found[i]
             return tuple(_like("custom_gradient", "the gradients", found, list(values)))
 
         leaves = B.custom_gradient(forward, backward)(*arrays)

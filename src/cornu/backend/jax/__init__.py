@@ -125,12 +125,13 @@ class _Tracing(threading.local):
 
     inferring = False  # shapes alone
     forward = False  # a program without derivatives
+    pushing = False  # a derivative along tangents, for which a gradient of one's own does not serve JAX
 
-    def marked(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def marked(self, name: str, fn: Callable[..., Any], value: bool = True) -> Callable[..., Any]:
         @functools.wraps(fn)
         def run(*args: Any) -> Any:
             before = getattr(self, name)
-            setattr(self, name, True)
+            setattr(self, name, value)
             try:
                 return fn(*args)
             finally:
@@ -352,8 +353,8 @@ class JaxBackend(NamespaceBackend):
     ) -> Any:
         if limit is None:
             return lax.while_loop(cond, body, state)
-        # JAX differentiates no loop of unknown length backwards. So derivatives, of any order and direction, are those of
-        # `limit` steps, some of which do nothing. What the functions close over has to become arguments for that.
+        # JAX differentiates no loop of unknown length backwards. So derivatives are those of `limit` steps, some of
+        # which do nothing. What the functions close over has to become arguments for that.
         more, outside = jax.closure_convert(cond, state)
         step, inside = jax.closure_convert(body, state)
 
@@ -381,9 +382,23 @@ class JaxBackend(NamespaceBackend):
     def custom_gradient(
         self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
     ) -> Callable[..., Any]:
-        function = jax.custom_vjp(lambda *args: forward(*args)[0])
-        function.defvjp(forward, backward)
-        return function
+        def result(*args: Any) -> Any:
+            return forward(*args)[0]
+
+        if not self._local.pushing:
+            function = jax.custom_vjp(result)
+            function.defvjp(forward, backward)
+            return function
+
+        def push(args: Any, tangents: Any) -> tuple[Any, Any]:
+            """The gradient is linear in those of the results; its derivative by them turns tangents into tangents."""
+            found, kept = forward(*args)
+            zeros = jax.tree.map(jnp.zeros_like, found)
+            return found, jax.vjp(functools.partial(backward, kept), zeros)[1](tangents)[0]
+
+        pushed = jax.custom_jvp(result)
+        pushed.defjvp(push)
+        return pushed
 
     def random_uniform(self, key: Array, shape: Ints, dtype: str) -> Array:
         return jax.random.uniform(_key(key), shape, self.canonical_dtype(dtype))
@@ -405,19 +420,19 @@ class JaxBackend(NamespaceBackend):
 
     def value_and_grad(self, fn: Callable[..., tuple[Array, Any]], values: list[Array]) -> tuple[Any, list[Array]]:
         with _explaining_loops():
-            return jax.value_and_grad(fn, has_aux=True)(values)
+            return jax.value_and_grad(self._local.marked("pushing", fn, False), has_aux=True)(values)
 
     def vjp(
         self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array]
     ) -> tuple[list[Array], Callable[[list[Array]], list[Array]], Any]:
         with _explaining_loops():
-            results, pullback, aux = jax.vjp(fn, values, has_aux=True)
+            results, pullback, aux = jax.vjp(self._local.marked("pushing", fn, False), values, has_aux=True)
         return results, lambda gradients: pullback(gradients)[0], aux
 
     def jvp(
         self, fn: Callable[..., tuple[list[Array], Any]], values: list[Array], tangents: list[Array]
     ) -> tuple[list[Array], list[Array], Any]:
-        return jax.jvp(fn, (values,), (tangents,), has_aux=True)
+        return jax.jvp(self._local.marked("pushing", fn), (values,), (tangents,), has_aux=True)
 
     def checkpoint(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         return jax.checkpoint(fn)

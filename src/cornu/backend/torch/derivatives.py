@@ -77,68 +77,53 @@ class _Call:
         for i, leaf in zip(self.at, leaves, strict=True):
             filled[i] = leaf
         result, kept = self._forward(*tree.pack_sequence_as(self._args, filled))
-        found: list[torch.Tensor] = []
+        tensors = list(leaves)
 
-        def number(leaf: Any) -> Any:
+        def place(leaf: Any) -> Any:
             if not isinstance(leaf, torch.Tensor):
                 return leaf
-            for i, leaf_in in enumerate(leaves):
-                if leaf is leaf_in:
-                    return _Input(i)
-            found.append(leaf)
-            return _Output(len(found) - 1)
+            for i, given in enumerate(leaves):
+                if leaf is given:
+                    return _Place(i)
+            tensors.append(leaf)
+            return _Place(len(tensors) - 1)
 
-        self.result, self.kept = tree.map_structure(number, result), tree.map_structure(number, kept)
-        return found
+        self.result, self.kept = tree.map_structure(place, result), tree.map_structure(place, kept)
+        return tensors[len(leaves) :]
 
     def forward(self, leaves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        seen: set[int] = set()
-        outputs = []
-        for tensor in self._run(leaves):  # each output a tensor of its own
-            outputs.append(tensor.clone() if id(tensor) in seen or tensor._is_view() else tensor)
-            seen.add(id(tensor))
-        return tuple(outputs)
+        found = self._run(leaves)  # each output has to be a tensor of its own
+        return tuple(t.clone() if t._is_view() or any(t is u for u in found[:i]) else t for i, t in enumerate(found))
 
-    def fill(self, form: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        """A nest with tensors in the places of their numbers."""
-
-        def one(leaf: Any) -> Any:
-            if isinstance(leaf, _Input):
-                return inputs[leaf.index]
-            return outputs[leaf.index] if isinstance(leaf, _Output) else leaf
-
-        return tree.map_structure(one, form)
+    def fill(self, form: Any, tensors: Sequence[torch.Tensor]) -> Any:
+        """A nest with tensors, the inputs and then the outputs, in their places."""
+        return tree.map_structure(lambda leaf: tensors[leaf] if isinstance(leaf, _Place) else leaf, form)
 
     def backward(self, saved: list[torch.Tensor], gradients: list[Any]) -> list[Any]:
         count = len(self.at)
         inputs, outputs = saved[:count], saved[count:]
-        of_results = {leaf.index for leaf in tree.flatten(self.result) if isinstance(leaf, _Output)}
+        of_results = {leaf - count for leaf in tree.flatten(self.result) if isinstance(leaf, _Place)}
         dense = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
         needed = [torch.zeros_like(i) for i in inputs]
-        if any(gradients[i] is not None for i in of_results):
-            filled = self.fill(self.result, [torch.zeros_like(i) for i in inputs], dense)
-            found = tree.flatten(self._backward(self.fill(self.kept, inputs, outputs), filled))
+        if any(g is not None and i in of_results for i, g in enumerate(gradients)):
+            filled = self.fill(self.result, [*needed, *dense])
+            found = tree.flatten(self._backward(self.fill(self.kept, saved), filled))
             needed = [
                 found[i] if i < len(found) and found[i] is not None else z for i, z in zip(self.at, needed, strict=True)
             ]
         others = [i for i, g in enumerate(gradients) if g is not None and i not in of_results]
-        if others:  # from a second differentiation, through what was kept
+        if others:  # from a second differentiation, through what was kept; it may not be the last one
+            further = torch.is_grad_enabled()
             with torch.enable_grad():
-                leaves = [i.detach().requires_grad_(i.is_floating_point()) for i in inputs]
+                leaves = fresh(inputs)
                 again = self._run(leaves)
-            more = pull_back([again[i] for i in others], leaves, [dense[i] for i in others], False)
+            more = pull_back([again[i] for i in others], leaves, [dense[i] for i in others], further)
             needed = [a + b for a, b in zip(needed, more, strict=True)]
         return [g if i.is_floating_point() or i.is_complex() else None for g, i in zip(needed, inputs, strict=True)]
 
 
-class _Input:
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-
-class _Output:
-    def __init__(self, index: int) -> None:
-        self.index = index
+class _Place(int):
+    """Where a tensor is among the inputs and outputs of a call."""
 
 
 def run_with_gradient(forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -147,4 +132,4 @@ def run_with_gradient(forward: Callable[..., Any], backward: Callable[..., Any],
     if not (torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)):
         return forward(*args)[0]
     outputs = _WithGradient.apply(call, *leaves)  # type: ignore[no-untyped-call]
-    return call.fill(call.result, leaves, outputs)
+    return call.fill(call.result, [*leaves, *outputs])
