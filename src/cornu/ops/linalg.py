@@ -10,7 +10,7 @@ import ml_dtypes
 
 from cornu.backend import B
 from cornu.backend.contract import Array
-from cornu.base.dtypes import standardize_dtype
+from cornu.base.dtypes import is_float, standardize_dtype
 from cornu.base.errors import ArgumentError, ShapeError, bad_choice
 from cornu.core.op import Tensor, op
 from cornu.ops.creation import eye
@@ -315,7 +315,8 @@ def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -
         found = (B.sum if ord == "nuc" else B.max if ord == 2 else B.min)(values, axis=-1)
         return B.expand_dims(found, tuple(sorted(a % x.ndim for a in axes))) if keepdims else found
     if ord in (None, "fro"):
-        found = _power_norm(size, 2, axes)
+        # With |x| for x the second derivative at 0 would be lost.
+        found = _power_norm(x if is_float(standardize_dtype(x.dtype)) else size, 2, axes)
     elif len(axes) == 2:
         along, other = axes if abs(ord) == 1 else axes[::-1]
         found = (B.max if ord > 0 else B.min)(B.sum(size, axis=along, keepdims=True), axis=other, keepdims=True)
@@ -329,8 +330,8 @@ def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -
 
 
 def _power_norm(size: Array, p: float, axes: tuple[int, ...]) -> Array:
-    """(Σ sizeᵖ)^(1/p), the axes kept; scaled so that no power overflows."""
-    scale = largest(size, axes, True, initial=0) if p > 0 else B.min(size, axis=axes, keepdims=True)
+    """(Σ sizeᵖ)^(1/p), the axes kept; scaled so that no power overflows. For p = 2 they may have signs."""
+    scale = largest(B.abs(size), axes, True, initial=0) if p > 0 else B.min(size, axis=axes, keepdims=True)
     scale = B.stop_gradient(B.where(B.logical_and(scale > 0, B.isfinite(scale)), scale, 1))
     total = B.sum((size / scale) ** p, axis=axes, keepdims=True)
     nothing = total == 0

@@ -40,7 +40,7 @@ def relu6(x: Tensor) -> Array:
     >>> print(ops.relu6([-1, 3, 9]))
     [0. 3. 6.]
     """
-    return B.minimum(B.maximum(x, 0), 6)
+    return B.minimum(relu(x), 6)
 
 
 @op
@@ -60,7 +60,7 @@ def elu(x: Tensor, alpha: float = 1.0) -> Array:
     >>> print(ops.elu([-np.inf, 0, 2]))
     [-1.  0.  2.]
     """
-    return B.where(x > 0, x, alpha * B.expm1(B.minimum(x, 0)))
+    return B.where(x > 0, x, alpha * B.expm1(B.where(x > 0, B.zeros((), standardize_dtype(x.dtype)), x)))
 
 
 @op(promotion="float")
@@ -70,7 +70,7 @@ def celu(x: Tensor, alpha: float = 1.0) -> Array:
     >>> print(ops.celu([-np.inf, 0, 2], alpha=3))
     [-3.  0.  2.]
     """
-    return B.maximum(x, 0) + alpha * B.expm1(B.minimum(x, 0) / alpha)
+    return alpha * elu(x / alpha)
 
 
 @op(promotion="float")
@@ -230,7 +230,7 @@ def squareplus(x: Tensor, b: float = 4) -> Array:
     """
     # With h = x/2: h + |h| + b/4 / (|h| + √(h² + b/4)), where no difference loses digits; beyond 1e18 b is nothing.
     half, b = B.maximum(x / 2, -1e38), b / 4
-    size = B.abs(half)
+    size = B.where(half > 0, half, -half)  # unlike that of |h|, its slope at 0 is the one that the sum needs
     root = B.where(size > 1e18, size, B.sqrt(half * half + b))
     return half + size + b / B.maximum(size + root, 1e-30)
 

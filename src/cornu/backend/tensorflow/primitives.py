@@ -133,8 +133,8 @@ def _truncate_mod(x: Array, y: Array) -> Array:
 
 
 def _power(x: Array, y: Array) -> Array:
-    if x.dtype.is_floating:  # where the exponent is 0 the slope is too, not 0 · x⁻¹
-        x = where(y == 0, tf.ones([], x.dtype), x)
+    if x.dtype.is_floating:  # of 0⁰ the slope is 0, not 0 · 0⁻¹
+        x = where(tf.logical_and(y == 0, tf.logical_not(x > 0)), tf.ones([], x.dtype), x)
     return tf.pow(x, y)
 
 

@@ -65,8 +65,7 @@ class _Call:
     """One call of a function with a gradient of its own, between nests and flat lists."""
 
     def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._forward, self._backward = forward, backward
-        self._args = args
+        self._forward, self._backward, self._args = forward, backward, args
         self.at = [i for i, leaf in enumerate(tree.flatten(args)) if isinstance(leaf, torch.Tensor)]
         self._fixed = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in tree.flatten(args)]
         self.result: Any = None
@@ -106,8 +105,7 @@ class _Call:
         dense = [torch.zeros_like(o) if g is None else g for o, g in zip(outputs, gradients, strict=True)]
         needed = [torch.zeros_like(i) for i in inputs]
         if any(g is not None and i in of_results for i, g in enumerate(gradients)):
-            filled = self.fill(self.result, [*needed, *dense])
-            found = tree.flatten(self._backward(self.fill(self.kept, saved), filled))
+            found = tree.flatten(self._backward(self.fill(self.kept, saved), self.fill(self.result, [*needed, *dense])))
             needed = [
                 found[i] if i < len(found) and found[i] is not None else z for i, z in zip(self.at, needed, strict=True)
             ]
