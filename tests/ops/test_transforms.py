@@ -148,8 +148,13 @@ def test_custom_gradient_in_derivatives_of_all_kinds(backend):
     def waves(x, count):
         return count * ops.sin(x), lambda upstream: (upstream * count * ops.cos(x), None)
 
+    def compiled_before(f):
+        program = ops.jit(f)
+        return lambda x: (program(x), ops.jvp(program, [x], [x])[1], ops.grad(program)(x))[1]
+
     kinds = (
         ops.grad,
+        compiled_before,
         lambda f: lambda x: ops.jvp(f, [x], [x])[1],
         lambda f: lambda x: ops.hessian_vector_product(f, [x], [x])[0],
         lambda f: ops.grad(lambda x: ops.jvp(f, [x], [x])[1]),

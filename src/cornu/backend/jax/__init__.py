@@ -386,11 +386,8 @@ class JaxBackend(NamespaceBackend):
     def custom_gradient(
         self, forward: Callable[..., tuple[Any, Any]], backward: Callable[[Any, Any], tuple[Any, ...]]
     ) -> Callable[..., Any]:
-        def result(*args: Any) -> Any:
-            return forward(*args)[0]
-
         if not self._local.pushing:
-            function = jax.custom_vjp(result)
+            function = jax.custom_vjp(lambda *args: forward(*args)[0])
             function.defvjp(forward, backward)
             return function
 
@@ -400,7 +397,7 @@ class JaxBackend(NamespaceBackend):
             zeros = jax.tree.map(jnp.zeros_like, found)
             return found, jax.vjp(functools.partial(backward, kept), zeros)[1](tangents)[0]
 
-        pushed = jax.custom_jvp(result)
+        pushed = jax.custom_jvp(lambda *args: forward(*args)[0])
         pushed.defjvp(push)
         return pushed
 
@@ -453,7 +450,9 @@ class JaxBackend(NamespaceBackend):
         options: Any = {"xla_backend_optimization_level": 1} if quick else {}
         if forward and self._platform == "cpu":
             options, fn = options | _of_forward(), self._local.marked("forward", fn)
-        return jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options or None)
+        program = jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options or None)
+        # What was compiled before it is pushed along tangents has gradients of one's own in the form for the way back.
+        return program if donate or forward else lambda *args: (fn if self._local.pushing else program)(*args)
 
     def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
         @functools.wraps(body)
