@@ -232,11 +232,6 @@ def network():
     return Sequential([layers.Input((16, 16, 3)), *stack])
 
 
-def lowered(program, *args):
-    """What XLA gets of a compiled function, which is JAX's own where it has options."""
-    return (program if hasattr(program, "lower") else jax.jit(program)).lower(*args)
-
-
 def programs_of(model, kind, rows):
     """The text of the programs that ran on images so many at a time, as XLA gets them."""
     ran = []
@@ -246,7 +241,7 @@ def programs_of(model, kind, rows):
         program = compile_as_ever(self, fn, **given)
 
         def run(*args):
-            ran.append(lowered(program, *args).as_text())
+            ran.append(program.lower(*args).as_text())
             return program(*args)
 
         return run
@@ -262,7 +257,7 @@ def programs_of(model, kind, rows):
 @pytest.mark.parametrize("forward", [False, True])
 def test_programs_without_derivatives_give_ynn_products_alone(forward):
     def compiled(fn, *args):
-        return lowered(B.compile(fn, forward=forward), *args).compile().as_text()
+        return B.compile(fn, forward=forward).lower(*args).compile().as_text()
 
     x = jnp.ones((64, 512))
     assert "ynn_fusion" in compiled(lambda x: x @ x.T, x)

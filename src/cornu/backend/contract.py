@@ -77,6 +77,8 @@ class Backend(ABC):
     """Those of them that tell of memory that is full: no fault of the arguments, they stay what they are."""
     copies = True
     """Whether arrays of NumPy are copied to where programs run, even on a CPU."""
+    pushing = False
+    """Whether it traces a derivative along tangents, for which programs that are kept do not serve."""
     loops_in_python = False
     """Whether loops and branches run as they are called, so that variables are assigned in them without more ado."""
     needs_compiler = False

@@ -209,7 +209,7 @@ def _program(call: _Call, arrays: list[Array]) -> Callable[[list[Array]], Any]:
     compiled = B.compile(pure)
 
     def run(arrays: list[Array]) -> Any:
-        updates, leaves = compiled([v._read() for v in variables], arrays)
+        updates, leaves = (pure if B.pushing else compiled)([v._read() for v in variables], arrays)
         for variable, value in zip(written, updates, strict=True):
             variable.assign(value)
         return call.result(leaves)

@@ -170,6 +170,8 @@ class JaxBackend(NamespaceBackend):
         self.rsqrt, self.sigmoid, self.stop_gradient = lax.rsqrt, jax.nn.sigmoid, lax.stop_gradient
         self.complex, self.lu_factor, self.floor_divide = lax.complex, linalg.lu_factor, _floor_divide
 
+    pushing = property(lambda self: self._local.pushing)
+
     @property
     def waits(self) -> bool:
         return self._platform == "cpu" and not jax.config.read("jax_cpu_enable_async_dispatch")  # type: ignore[no-untyped-call]
@@ -450,9 +452,7 @@ class JaxBackend(NamespaceBackend):
         options: Any = {"xla_backend_optimization_level": 1} if quick else {}
         if forward and self._platform == "cpu":
             options, fn = options | _of_forward(), self._local.marked("forward", fn)
-        program = jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options or None)
-        # What was compiled before it is pushed along tangents has gradients of one's own in the form for the way back.
-        return program if donate or forward else lambda *args: (fn if self._local.pushing else program)(*args)
+        return jax.jit(fn, donate_argnums=0 if donate else (), compiler_options=options or None)
 
     def fused(self, body: Callable[..., Any], positions: tuple[int, ...], names: tuple[str, ...]) -> Callable[..., Any]:
         @functools.wraps(body)

@@ -111,11 +111,10 @@ class _Call:
             ]
         others = [i for i, g in enumerate(gradients) if g is not None and i not in of_results]
         if others:  # from a second differentiation, through what was kept; it may not be the last one
-            further = torch.is_grad_enabled()
             with torch.enable_grad():
                 leaves = fresh(inputs)
                 again = self._run(leaves)
-            more = pull_back([again[i] for i in others], leaves, [dense[i] for i in others], further)
+            more = pull_back([again[i] for i in others], leaves, [dense[i] for i in others], torch.is_grad_enabled())
             needed = [a + b for a, b in zip(needed, more, strict=True)]
         return [g if i.is_floating_point() or i.is_complex() else None for g, i in zip(needed, inputs, strict=True)]
 
